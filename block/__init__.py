@@ -1,0 +1,1 @@
+"""Features in, a trained and measured model for a microcontroller out."""

@@ -1,0 +1,130 @@
+"""The lines a person reads: plain without a terminal, a progress bar with one, and errors in one line."""
+
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import click
+
+from block.errors import BlockError
+
+T = TypeVar("T")
+
+
+def say(text: str = "") -> None:
+    """Prints a line at once, so that a log that is followed never lags."""
+    click.echo(text)
+    sys.stdout.flush()
+
+
+def warn(text: str) -> None:
+    """Prints a line that a person should act on."""
+    say(f"Warning: {text}")
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Prints rows with aligned columns: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        say("  " + "  ".join(cells).rstrip())
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes as a person reads them; KB and MB count in 1024s, as a board's memory does."""
+    if size_bytes < 1024:
+        return f"{size_bytes:.0f} B"
+    if size_bytes < 1024**2:
+        return f"{size_bytes / 1024:.1f} KB"
+    return f"{size_bytes / 1024**2:.1f} MB"
+
+
+def track(items: Sequence[T], label: str) -> Iterable[T]:
+    """Walks over items, with a progress bar if standard output is a terminal."""
+    if not sys.stdout.isatty():
+        yield from items
+        return
+    with click.progressbar(items, label=label) as bar:
+        yield from bar
+
+
+class Stages:
+    """Numbered stages, each with its outcome, seconds and size: `[2/6] TensorFlow Lite float32  ok  11.2 s  64 KB`."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names, self.done = names, 0
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def run(self, name: str) -> Iterator[list[str]]:
+        """Runs a stage; what the body appends to the value is printed behind the time."""
+        notes: list[str] = []
+        start = time.monotonic()
+        yield notes
+        self.done += 1
+        self.seconds[name] = time.monotonic() - start
+        width = max(map(len, self.names))
+        line = f"[{self.done}/{len(self.names)}] {name.ljust(width)}  ok  {self.seconds[name]:5.1f} s"
+        say("  ".join([line, *notes]))
+
+
+@contextmanager
+def foreign_output_hidden(debug: bool) -> Iterator[None]:
+    """Keeps what other libraries print to themselves, native code included, unless `debug`."""
+    if debug:
+        yield
+        return
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = [os.dup(1), os.dup(2)]
+    with tempfile.TemporaryFile() as sink:
+        try:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, copy in zip((1, 2), saved, strict=True):
+                os.dup2(copy, descriptor)
+                os.close(copy)
+
+
+@contextmanager
+def friendly_errors(debug: bool) -> Iterator[None]:
+    """Turns errors into one line on standard error and exit code 1; with `debug` the traceback stays."""
+    try:
+        yield
+    except (click.ClickException, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        if debug:
+            raise
+        if not isinstance(error, BlockError):
+            error = BlockError(
+                f"{type(error).__name__}: {' '.join(str(error).split())} (unexpected; --debug shows where)"
+            )
+        click.echo(f"Error: {error}", err=True)
+        raise SystemExit(1) from None
+
+
+def epoch_header(score_name: str) -> None:
+    """The head of the table that `epoch_row` continues."""
+    say(f"    epoch  train loss  val loss  {'val ' + score_name:>12}  seconds")
+
+
+def epoch_row(
+    number: int, epochs: int, train_loss: float, validation_loss: float, score: float, seconds: float, is_best: bool
+) -> None:
+    """One epoch; `*` marks the best so far."""
+    say(
+        f"{'*' if is_best else ' '} {number:>3}/{epochs:<3}  {train_loss:>10.4f}  {validation_loss:>8.4f}  "
+        f"{score:>12.1%}  {seconds:>7.1f}"
+    )

@@ -1,0 +1,1 @@
+"""Examples in: block directories, photo folders, drawn scenes, augmentation."""

@@ -1,0 +1,138 @@
+"""torch to ONNX to SavedModel to TensorFlow Lite, float32 and int8; imports its converters late, they are heavy."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from block.data.contract import replacing
+from block.errors import BlockError
+from esp32_deploy import graph, pixels
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ONNX_OPSET = 17
+CALIBRATION_IMAGES = 200
+# with 0.0 and 1.0 among the calibration pixels the input gets exactly this, and int8 = pixel - 128 on a board
+INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
+BOARD_OPERATORS = {"ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "RESHAPE", "SOFTMAX"}
+# onnx2tf looks for this file before it downloads one
+ONNX2TF_SAMPLES = (20, 128, 128, 3)
+ONNX2TF_SAMPLES_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
+
+
+def calibration_images(features: np.ndarray, count: int = CALIBRATION_IMAGES) -> np.ndarray:
+    """Images that set the int8 ranges: evenly spread training images, then a black and a white one.
+
+    `features` (N, H, W, C) float32 0..1; returns (at most count + 2, H, W, C).
+    """
+    rows = np.unique(np.linspace(0, len(features) - 1, min(count, len(features))).round().astype(int))
+    black = np.zeros_like(features[:1])
+    return np.concatenate([features[rows], black, np.ones_like(black)])
+
+
+def to_onnx(network: "nn.Module", size: int, channels: int, path: Path) -> None:
+    """Writes one ONNX file, weights inside: input (1, channels, size, size) float32 0..1, output probabilities."""
+    import onnx
+    import onnxsim
+    import torch
+
+    network = network.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    example = torch.zeros(1, channels, size, size)
+    with replacing(path) as temporary, warnings.catch_warnings():
+        # the exporter warns that it is the legacy one, which is chosen: its files are the same every time
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            network,
+            (example,),
+            str(temporary),
+            dynamo=False,
+            opset_version=ONNX_OPSET,
+            input_names=["image"],
+            output_names=["probabilities"],
+            external_data=False,
+        )
+        simplified, is_same = onnxsim.simplify(onnx.load(temporary))
+        if not is_same:
+            raise BlockError("onnxsim changed what the network computes; please report this with your settings.")
+        onnx.save(simplified, temporary)
+
+
+def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: np.ndarray) -> None:
+    """Converts model.onnx to a SavedModel folder and a float32 .tflite; `samples` (N, H, W, C) are real images."""
+    _quiet_tensorflow()
+    import onnx2tf
+
+    # onnx2tf rewrites its input file and looks for its sample images in the working folder
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        np.save(ONNX2TF_SAMPLES_FILE, _onnx2tf_samples(samples))
+        shutil.copyfile(onnx_path, "model.onnx")
+        onnx2tf.convert(
+            input_onnx_file_path="model.onnx",
+            output_folder_path=str(saved_model),
+            not_use_onnxsim=True,
+            output_signaturedefs=True,
+            non_verbose=True,
+            verbosity="error",
+        )
+    with replacing(path) as temporary:
+        shutil.copyfile(saved_model / "model_float32.tflite", temporary)
+
+
+def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray) -> None:
+    """Quantizes a SavedModel to int8 with int8 input and output; `calibration` (N, H, W, C) float32 0..1.
+
+    Raises BlockError when the result is not what the board's fast path expects.
+    """
+    _quiet_tensorflow()
+    import tensorflow as tf
+
+    def representative_images() -> Iterator[list[np.ndarray]]:
+        for image in calibration:
+            yield [image[np.newaxis]]
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = representative_images
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = converter.inference_output_type = tf.int8
+    with replacing(path) as temporary:
+        temporary.write_bytes(converter.convert())
+        check_for_board(temporary)
+
+
+def check_for_board(path: Path) -> None:
+    """Raises BlockError unless the int8 model holds only the expected operators and takes pixel - 128."""
+    model = graph.read(path)
+    strange = sorted(set(model.operator_names) - BOARD_OPERATORS)
+    if strange:
+        raise BlockError(
+            f"The int8 model holds {', '.join(strange)}, which the board's code does not expect; "
+            "please report this with your settings."
+        )
+    image = model.inputs[0]
+    if not np.allclose(image.scales, INPUT_SCALE, rtol=1e-6) or image.zero_points != (INPUT_ZERO_POINT,):
+        raise BlockError(
+            f"The int8 model's input has scale {image.scales} and zero point {image.zero_points}, not "
+            "1/255 and -128; were black and white among the calibration images?"
+        )
+
+
+def _onnx2tf_samples(samples: np.ndarray) -> np.ndarray:
+    count, size, _, _ = ONNX2TF_SAMPLES
+    bytes_rgb = (np.resize(samples, (count, *samples.shape[1:])) * 255).round().astype(np.uint8)
+    resized = [np.broadcast_to(pixels.resize(image, size, "squash"), (size, size, 3)) for image in bytes_rgb]
+    return np.stack(resized).astype(np.float32) / 255
+
+
+def _quiet_tensorflow() -> None:
+    # read by TensorFlow's native libraries when they are loaded
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

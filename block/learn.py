@@ -1,0 +1,352 @@
+"""The story of a run: read, fit, export, score, write down; `run` tells it, the functions below are its chapters."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+from block import console
+from block.console import say, warn
+from block.data import contract, photos
+from block.data.contract import BlockData, Outputs
+from block.errors import BlockError
+from block.report import summary
+from block.settings import PhotoSettings, Settings, from_dict
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from block.measure.evaluate import Scores
+    from block.measure.footprint import Footprint
+    from block.model.network import NetworkShape
+    from block.report.results import Probabilities
+
+# held back from Studio's time limit for what follows training: imports and conversion, then each scored image
+EXPORT_RESERVE_SECONDS = 90.0
+SCORING_SECONDS_PER_IMAGE = 0.1
+# of a short time limit at least this share is spent on training
+LEAST_TRAINING_SHARE = 0.3
+
+STAGES = ("ONNX", "TensorFlow Lite float32", "TensorFlow Lite int8", "scores", "memory", "results")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every chapter of a run must know."""
+
+    settings: Settings
+    outputs: Outputs
+    data: BlockData
+    debug: bool
+
+
+def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) -> None:
+    """Learns from a data directory and fills an output folder; raises BlockError for whatever a person can mend."""
+    started = time.monotonic()
+    if ignored:
+        say(f"Ignored, not options of this block: {', '.join(ignored)}")
+    outputs = make_output_folder(settings.out_directory)
+    run = Run(settings, outputs, read_data(settings, outputs), debug)
+    summary.describe_data(run.data)
+    fit(run, started)
+    finish(run)
+
+
+def convert(out_directory: Path, data_directory: Path | None = None, debug: bool = False) -> None:
+    """Makes everything that follows training again, from weights.pt and settings.json of an earlier run."""
+    outputs = Outputs(out_directory)
+    noted = contract.read_json(outputs.settings)
+    settings = from_dict(noted["settings"] | {"out_directory": out_directory})
+    data = contract.read(
+        data_directory or Path(noted["data_directory"]), None if data_directory else settings.info_file
+    )
+    now = {"classes": list(data.classes), "size": data.size, "channels": data.channels}
+    different = [name for name, value in now.items() if value != noted[name]]
+    if different:
+        raise BlockError(
+            f"{outputs.weights} was trained on data with other {' and '.join(different)}; name the data it "
+            "was trained on with --data-directory."
+        )
+    finish(Run(settings, outputs, data, debug))
+
+
+# --- read ------------------------------------------------------------------------------------------------------
+
+
+def make_output_folder(directory: Path) -> Outputs:
+    """The output folder, made and tried; raises BlockError before any work when nothing can be written there."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        trial = directory / ".writable"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise BlockError(
+            f"Nothing can be written to --out-directory {directory}: {error.strerror}. "
+            "Choose another folder or change its permissions."
+        ) from error
+    return Outputs(directory)
+
+
+def read_data(settings: Settings, outputs: Outputs) -> BlockData:
+    """The examples; a folder of photos is prepared into the output folder first."""
+    directory = settings.data_directory
+    if not directory.is_dir():
+        raise BlockError(
+            f"--data-directory {directory} is not a folder; name the folder with Studio's arrays or with photos."
+        )
+    if contract.is_block_directory(directory):
+        return contract.read(directory, settings.info_file)
+    if not photos.is_photo_folder(directory):
+        raise BlockError(
+            f"--data-directory {directory} holds neither Studio's arrays "
+            f"({contract.FEATURE_FILES['train']} and the others) nor photos."
+        )
+    say(f"{directory} is a folder of photos: preparing it into {outputs.prepared}")
+    prepare(directory, outputs.prepared, settings.photos, settings.seed)
+    return contract.read(outputs.prepared, settings.info_file)
+
+
+def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
+    """Turns photos into a block directory; says where labels and split came from and what could not be read."""
+    preparation = photos.prepare(
+        directory,
+        out,
+        size=how.size,
+        resize_mode=how.resize,
+        channels=how.channels,
+        labels_from=how.labels_from,
+        seed=seed,
+        track=lambda names: console.track(names, "Photos"),
+    )
+    say(f"Labels from: {preparation.labels_from}; split: {preparation.split_from}")
+    if preparation.skipped:
+        warn(f"{len(preparation.skipped)} photos could not be read and were left out:")
+        for name, reason in preparation.skipped:
+            say(f"  {name}: {reason}")
+
+
+# --- fit -------------------------------------------------------------------------------------------------------
+
+
+def fit(run: Run, started: float) -> None:
+    """Trains; weights.pt, settings.json and history.csv are on disk from every best epoch on."""
+    from block.data.augment import photo_augmentation
+    from block.model import classification, training
+    from block.report import results
+
+    settings, data, outputs = run.settings, run.data, run.outputs
+    training.seed_everything(settings.seed)
+    device, reason = training.choose_device()
+    say(f"Device: {device.type} ({reason})")
+    network = classification.build_network(network_shape(run))
+    network_facts = initialise(run, network)
+    write_settings(run)
+    task = classification.ClassificationTask(data.train.labels, len(data.classes))
+    recipe = training.Recipe(
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        augment=photo_augmentation(data.size) if settings.augment else None,
+        deadline=training_deadline(data, started),
+    )
+    trainer = training.Trainer(network, task, data.train, data.validation, recipe, device)
+    history: list[training.Epoch] = []
+
+    def on_epoch(epoch: training.Epoch, judged: "nn.Module") -> None:
+        history.append(epoch)
+        if epoch.is_best:
+            kept = {"epoch": epoch.number, "validation_loss": epoch.validation_loss, "device": device.type}
+            save_weights(outputs, judged, {"network": network_facts, "training": kept})
+        results.write_history(outputs.history, history)
+        console.epoch_row(
+            epoch.number,
+            epoch.epochs,
+            epoch.train_loss,
+            epoch.validation_loss,
+            epoch.score,
+            epoch.seconds,
+            epoch.is_best,
+        )
+
+    say(f"Training: up to {recipe.epochs} epochs of {trainer.batches} steps")
+    console.epoch_header(task.score_name)
+    trainer.fit(on_epoch, lambda epoch, batch, batches: say(f"  epoch {epoch}: step {batch} of {batches}"))
+    if len(history) < settings.epochs:
+        warn(f"stopped after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
+
+
+def network_shape(run: Run) -> "NetworkShape":
+    """The shape of this run's network."""
+    from block.model.network import NetworkShape
+
+    settings, data = run.settings, run.data
+    return NetworkShape(settings.width, settings.classification_cut, data.channels, len(data.classes))
+
+
+def initialise(run: Run, network: "nn.Module") -> dict[str, Any]:
+    """Puts ImageNet weights into the network where they are wanted and to be had; gives the facts to note."""
+    from block.model import backbone
+    from block.model.network import count_parameters
+
+    settings = run.settings
+    weights = backbone.find(settings.width, settings.classification_cut) if settings.pretrained else None
+    random_layers = backbone.load_into(network, weights, run.data.channels) if weights else []
+    parameters, file = count_parameters(network), weights.path.name if weights else None
+    start = f"ImageNet weights ({file})" if weights else "random weights"
+    cut = settings.classification_cut
+    say(f"Network: MobileNetV2 {settings.width} cut at {cut}, {parameters:,} parameters, {start}")
+    if random_layers:
+        say(f"  not in {file}, so they start random: {', '.join(random_layers)}")
+    if settings.pretrained and not weights:
+        warn(
+            f"{backbone.weights_folder()} has no ImageNet weights for width {settings.width}, so the network starts "
+            f"random and needs more photos. To get them: python -m block weights --width {settings.width}"
+        )
+    return {
+        "width": settings.width,
+        "cut": cut,
+        "parameters": parameters,
+        "pretrained": file,
+        "random_layers": random_layers,
+    }
+
+
+def training_deadline(data: BlockData, started: float) -> float | None:
+    """When training must end so that conversion and scoring fit into Studio's time limit too (time.monotonic())."""
+    limit = data.max_training_seconds
+    if limit is None:
+        return None
+    scored = sum(len(split) for name, split in data.splits.items() if name != "train")
+    reserve = EXPORT_RESERVE_SECONDS + SCORING_SECONDS_PER_IMAGE * scored
+    return started + max(limit - reserve, limit * LEAST_TRAINING_SHARE)
+
+
+def write_settings(run: Run) -> None:
+    """settings.json: what `convert` needs beside weights.pt."""
+    settings, data = run.settings, run.data
+    contract.write_json(
+        run.outputs.settings,
+        {
+            "settings": settings.as_dict(),
+            "data_directory": str(data.directory),
+            "classes": list(data.classes),
+            "size": data.size,
+            "channels": data.channels,
+        },
+    )
+
+
+def save_weights(outputs: Outputs, network: "nn.Module", facts: dict[str, Any]) -> None:
+    """Writes weights.pt; the exports of earlier weights go, so that no folder holds two different networks."""
+    import torch
+
+    with contract.replacing(outputs.weights) as temporary:
+        torch.save({"state": network.state_dict(), "facts": facts}, temporary)
+    for path in outputs.made_from_weights:
+        path.unlink(missing_ok=True)
+
+
+def load_weights(run: Run) -> tuple["nn.Module", dict[str, Any]]:
+    """The network of weights.pt, on the CPU, and the facts noted with it."""
+    import torch
+
+    from block.model import classification
+
+    if not run.outputs.weights.exists():
+        raise BlockError(f"{run.outputs.weights} does not exist: that run finished no epoch. Train again.")
+    content = torch.load(run.outputs.weights, map_location="cpu", weights_only=True)
+    network = classification.build_network(network_shape(run))
+    network.load_state_dict(content["state"])
+    return network, content["facts"]
+
+
+# --- export, score, write down -----------------------------------------------------------------------------------
+
+
+def finish(run: Run) -> None:
+    """Everything after training: from weights.pt to the exports, their scores and the table a person reads."""
+    from block.measure import footprint
+    from block.model.network import WithSoftmax
+
+    network, facts = load_weights(run)
+    network = WithSoftmax(network)
+    stages = console.Stages(STAGES)
+    export(run, network, stages)
+    with stages.run("scores"):
+        scores, probabilities = score(run, network)
+    with stages.run("memory"):
+        costs = footprint.measure(run.outputs.tflite_int8)
+    with stages.run("results"):
+        write_results(run, facts, scores, probabilities, costs, stages.seconds)
+    summary.describe_results(run.outputs, scores, costs)
+
+
+def export(run: Run, network: "nn.Module", stages: console.Stages) -> None:
+    """model.onnx, model.tflite and model_quantized_int8_io.tflite."""
+    from block.export import convert
+
+    data, outputs = run.data, run.outputs
+    with stages.run("ONNX") as notes, console.foreign_output_hidden(run.debug):
+        convert.to_onnx(network, data.size, data.channels, outputs.onnx)
+        notes.append(console.size_text(outputs.onnx.stat().st_size))
+    calibration = convert.calibration_images(data.train.features)
+    with TemporaryDirectory() as folder:
+        saved_model = Path(folder) / "saved_model"
+        with stages.run("TensorFlow Lite float32") as notes, console.foreign_output_hidden(run.debug):
+            convert.to_tflite_float32(outputs.onnx, saved_model, outputs.tflite_float32, calibration)
+            notes.append(console.size_text(outputs.tflite_float32.stat().st_size))
+        with stages.run("TensorFlow Lite int8") as notes, console.foreign_output_hidden(run.debug):
+            convert.to_tflite_int8(saved_model, outputs.tflite_int8, calibration)
+            notes.append(console.size_text(outputs.tflite_int8.stat().st_size))
+
+
+def score(run: Run, network: "nn.Module") -> tuple[dict[str, dict[str, "Scores"]], "Probabilities"]:
+    """Every runtime on every split but the one that was learned, by split and runtime."""
+    from block.export import runtimes
+    from block.measure import evaluate
+
+    outputs = run.outputs
+    with console.foreign_output_hidden(run.debug):
+        predictors = {
+            "torch": runtimes.torch_predict(network),
+            "onnx": runtimes.onnx_predict(outputs.onnx),
+            "tflite_float32": runtimes.tflite_float32_predict(outputs.tflite_float32),
+            "tflm_int8": runtimes.tflm_predict(outputs.tflite_int8),
+        }
+    judged = {name: split for name, split in run.data.splits.items() if name != "train"}
+    probabilities = {
+        name: {runtime: evaluate.predict_all(predict, split.features) for runtime, predict in predictors.items()}
+        for name, split in judged.items()
+    }
+    scores = {
+        name: {
+            runtime: evaluate.evaluate(values, judged[name].labels, run.data.classes)
+            for runtime, values in by_runtime.items()
+        }
+        for name, by_runtime in probabilities.items()
+    }
+    return scores, probabilities
+
+
+def write_results(
+    run: Run,
+    facts: dict[str, Any],
+    scores: dict[str, dict[str, "Scores"]],
+    probabilities: "Probabilities",
+    costs: "Footprint",
+    seconds: dict[str, float],
+) -> None:
+    """labels.txt, predictions.csv, metrics.json and deploy.json."""
+    from block.report import results
+
+    outputs, data = run.outputs, run.data
+    results.write_labels(outputs.labels, data.classes)
+    results.write_predictions(outputs.predictions, data, probabilities)
+    contract.write_json(
+        outputs.metrics, results.metrics(run.settings, data, facts, scores, probabilities, costs, outputs, seconds)
+    )
+    contract.write_json(outputs.deploy, results.deploy_manifest(run.settings, data, scores, costs))

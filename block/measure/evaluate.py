@@ -1,0 +1,81 @@
+"""Metrics in numpy, the same for every runtime."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+# one step of an int8 softmax is 1/256: half of it is the least that any runtime is held to have meant
+PROBABILITY_FLOOR = 1 / 512
+BATCH_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class was recognised; a ratio without a denominator is 0."""
+
+    precision: float
+    recall: float
+    f1: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What one runtime scored on one split: loss in nats, `confusion` rows are true classes, columns predictions."""
+
+    accuracy: float
+    loss: float
+    per_class: dict[str, ClassScore]
+    confusion: list[list[int]]
+
+    @property
+    def images(self) -> int:
+        """How many images were scored."""
+        return sum(map(sum, self.confusion))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for metrics.json."""
+        return asdict(self)
+
+
+def predict_all(predict: Callable[[np.ndarray], np.ndarray], features: np.ndarray) -> np.ndarray:
+    """Probabilities (N, classes) for memory-mapped features (N, H, W, C), read a batch at a time."""
+    batches = range(0, len(features), BATCH_IMAGES)
+    return np.concatenate([predict(np.array(features[start : start + BATCH_IMAGES])) for start in batches])
+
+
+def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Scores:
+    """Scores probabilities (N, classes) against class indices (N,)."""
+    predicted = probabilities.argmax(axis=1)
+    confusion = np.zeros((len(classes), len(classes)), dtype=int)
+    np.add.at(confusion, (labels, predicted), 1)
+    return Scores(
+        accuracy=float((predicted == labels).mean()),
+        loss=cross_entropy(probabilities, labels),
+        per_class={name: _class_score(confusion, index) for index, name in enumerate(classes)},
+        confusion=confusion.tolist(),
+    )
+
+
+def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Mean -log of the true class, probabilities clipped at 1/512 and renormalised: int8 and float compare fairly."""
+    clipped = np.maximum(probabilities.astype(np.float64), PROBABILITY_FLOOR)
+    clipped /= clipped.sum(axis=1, keepdims=True)
+    return float(-np.log(clipped[np.arange(len(labels)), labels]).mean())
+
+
+def agreement(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of images on which two runtimes name the same class."""
+    return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
+
+
+def _class_score(confusion: np.ndarray, index: int) -> ClassScore:
+    hits, named, images = confusion[index, index], confusion[:, index].sum(), confusion[index].sum()
+    precision, recall = _ratio(hits, named), _ratio(hits, images)
+    return ClassScore(precision, recall, _ratio(2 * precision * recall, precision + recall), int(images))
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else 0.0

@@ -1,0 +1,223 @@
+"""ImageNet weights for a width: found in a folder, or downloaded and converted from Keras' published ones.
+
+Weights learned on normalised pixels are brought to 0..1 input once, when they are loaded: the normalisation goes
+into the first convolution and its BatchNorm.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from block.errors import BlockError
+from block.model.network import Cut
+
+WEIGHTS_VARIABLE = "BLOCK_WEIGHTS"
+WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
+FILE_SUFFIXES: dict[Cut, str] = {"block_5": "features7", "block_6_expand": "block6expand"}
+FORMAT = 1
+
+# block_5 is features 0 to 6; the file for block_6_expand holds features.7.conv.0 too
+LAST_CUT: Cut = "block_6_expand"
+KERAS_BLOCKS = 7
+# torch's BatchNorm adds 1e-5 to the variance, Keras' MobileNetV2 1e-3
+TORCH_EPSILON, KERAS_EPSILON = 1e-5, 1e-3
+KERAS_SIZE_PX = 224
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """How pixels 0..1 were shifted and scaled before the network that learned these weights: (x - mean) / std."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+PLUS_MINUS_ONE = Normalisation((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class PretrainedWeights:
+    """A backbone's numbers under torchvision's names, with what one must know to use them."""
+
+    state: dict[str, Tensor]
+    normalisation: Normalisation
+    padding: str
+    path: Path
+
+
+def weights_folder() -> Path:
+    """$BLOCK_WEIGHTS, else the folder `weights` of the project."""
+    return Path(os.environ.get(WEIGHTS_VARIABLE) or WEIGHTS_FOLDER)
+
+
+def file_name(width: float, cut: Cut) -> str:
+    """mobilenetv2_035_features7.pt and its kin."""
+    return f"mobilenetv2_{round(width * 100):03d}_{FILE_SUFFIXES[cut]}.pt"
+
+
+def paths(width: float, folder: Path) -> list[Path]:
+    """The files of a width, one a cut."""
+    return [folder / file_name(width, cut) for cut in FILE_SUFFIXES]
+
+
+def find(width: float, cut: Cut, folder: Path | None = None) -> PretrainedWeights | None:
+    """The weights for a width, from the file of this cut or else of the other; None when neither is there."""
+    folder = folder or weights_folder()
+    for candidate in sorted(FILE_SUFFIXES, key=lambda other: other != cut):
+        path = folder / file_name(width, candidate)
+        if path.exists():
+            return read(path, width)
+    return None
+
+
+def read(path: Path, width: float) -> PretrainedWeights:
+    """Reads a weights file; raises BlockError that names it when it is damaged or of a newer format."""
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+        raise BlockError(
+            f"{path} cannot be read as weights ({error}). Delete it, then run "
+            "python -m block weights, or train with --pretrained 0."
+        ) from error
+    if "state" not in content:
+        # a bare state dict: widths below 1 come from Keras, width 1.0 from torchvision
+        return PretrainedWeights(content, PLUS_MINUS_ONE if width < 1 else IMAGENET, "unknown", path)
+    if content.get("format") != FORMAT:
+        raise BlockError(
+            f"{path} has weights format {content.get('format')}, this version reads {FORMAT}; "
+            "make it again with python -m block weights."
+        )
+    normalisation = Normalisation(tuple(content["mean"]), tuple(content["std"]))
+    return PretrainedWeights(content["state"], normalisation, content["padding"], path)
+
+
+def load_into(network: nn.Module, weights: PretrainedWeights, channels: int) -> list[str]:
+    """Copies pretrained numbers into a network that takes 0..1 pixels; returns the backbone layers left random."""
+    state = fold_normalisation(weights.state, weights.normalisation)
+    if channels == 1:
+        state = to_grayscale(state)
+    backbone = {name for name in network.state_dict() if name.startswith("features.")}
+    missing = sorted(backbone - state.keys())
+    try:
+        network.load_state_dict({name: state[name] for name in backbone & state.keys()}, strict=False)
+    except RuntimeError as error:
+        raise BlockError(f"{weights.path} does not fit this network: {error}") from error
+    return sorted({name.rsplit(".", 2)[0] for name in missing})
+
+
+def fold_normalisation(state: Mapping[str, Tensor], normalisation: Normalisation) -> dict[str, Tensor]:
+    """The same network for 0..1 pixels: W(x - mean)/std = (W/std)x - W mean/std, the constant joins BatchNorm's mean.
+
+    Exact wherever no padding reaches; at the right and bottom border padding now stands for black, not mid-grey.
+    """
+    mean, std = (
+        torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (normalisation.mean, normalisation.std)
+    )
+    weight = state["features.0.0.weight"].double()
+    constant = (weight * mean / std).sum((1, 2, 3))
+    running_mean = state["features.0.1.running_mean"].double() + constant
+    return dict(state) | {
+        "features.0.0.weight": (weight / std).float(),
+        "features.0.1.running_mean": running_mean.float(),
+    }
+
+
+def to_grayscale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The first layer for one channel: a gray pixel has the same value in all colours, so their weights add up."""
+    first = "features.0.0.weight"
+    return dict(state) | {first: state[first].sum(1, keepdim=True)}
+
+
+# --- Keras' published weights ------------------------------------------------------------------------------------
+
+
+def download(width: float, folder: Path) -> None:
+    """Downloads Keras' ImageNet weights of a width, converts them and writes one file a cut; needs a network."""
+    keras = _import_keras()
+    try:
+        model = keras.applications.MobileNetV2((KERAS_SIZE_PX, KERAS_SIZE_PX, 3), width, include_top=False)
+    except Exception as error:  # whatever the download fails with
+        raise BlockError(
+            f"The ImageNet weights for width {width} could not be downloaded: {error}. "
+            "Check the network, or train with --pretrained 0."
+        ) from error
+    write(from_keras(model), width, folder)
+
+
+def _import_keras() -> Any:
+    # a heavy import, and TensorFlow's own start-up lines are no user's business
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import tf_keras
+
+    return tf_keras
+
+
+def write(state: Mapping[str, Tensor], width: float, folder: Path) -> None:
+    """Writes a full backbone as the files of both cuts, with the normalisation and padding it was trained with."""
+    folder.mkdir(parents=True, exist_ok=True)
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "mean": list(PLUS_MINUS_ONE.mean),
+        "std": list(PLUS_MINUS_ONE.std),
+        "padding": "(0, 1)",
+        "source": f"keras.applications.MobileNetV2, alpha {width}, ImageNet, {KERAS_SIZE_PX} px, Apache-2.0",
+    }
+    for cut, path in zip(FILE_SUFFIXES, paths(width, folder), strict=True):
+        kept = {name: value for name, value in state.items() if cut == LAST_CUT or not name.startswith("features.7.")}
+        temporary = path.with_suffix(".part")
+        torch.save(content | {"state": kept}, temporary)
+        temporary.replace(path)
+
+
+def from_keras(model: Any) -> dict[str, Tensor]:
+    """A Keras MobileNetV2's layers as far as block_6_expand, under torchvision's names and in torch's layout."""
+    state: dict[str, Tensor] = {}
+    for torch_name, keras_name in _layer_names():
+        layer = model.get_layer(keras_name)
+        if "BN" in keras_name or keras_name == "bn_Conv1":
+            state |= _batch_norm(torch_name, layer)
+        else:
+            # Keras: (height, width, inputs, outputs), depthwise (height, width, channels, 1)
+            order = (2, 3, 0, 1) if "depthwise" in keras_name else (3, 2, 0, 1)
+            state[f"{torch_name}.weight"] = torch.from_numpy(layer.get_weights()[0]).permute(order).contiguous()
+    return state
+
+
+def _layer_names() -> list[tuple[str, str]]:
+    names = [
+        ("features.0.0", "Conv1"),
+        ("features.0.1", "bn_Conv1"),
+        ("features.1.conv.0.0", "expanded_conv_depthwise"),
+        ("features.1.conv.0.1", "expanded_conv_depthwise_BN"),
+        ("features.1.conv.1", "expanded_conv_project"),
+        ("features.1.conv.2", "expanded_conv_project_BN"),
+    ]
+    for number in range(2, KERAS_BLOCKS + 1):
+        torch_block, keras_block = f"features.{number}.conv", f"block_{number - 1}"
+        names += [(f"{torch_block}.0.0", f"{keras_block}_expand"), (f"{torch_block}.0.1", f"{keras_block}_expand_BN")]
+        if number < KERAS_BLOCKS:
+            names += [
+                (f"{torch_block}.1.0", f"{keras_block}_depthwise"),
+                (f"{torch_block}.1.1", f"{keras_block}_depthwise_BN"),
+                (f"{torch_block}.2", f"{keras_block}_project"),
+                (f"{torch_block}.3", f"{keras_block}_project_BN"),
+            ]
+    return names
+
+
+def _batch_norm(name: str, layer: Any) -> dict[str, Tensor]:
+    gamma, beta, mean, variance = (torch.from_numpy(value) for value in layer.get_weights())
+    return {
+        f"{name}.weight": gamma,
+        f"{name}.bias": beta,
+        f"{name}.running_mean": mean,
+        # may fall below zero by a hair less than 1e-5 only if Keras' variance were negative, which it never is
+        f"{name}.running_var": variance + (KERAS_EPSILON - TORCH_EPSILON),
+        f"{name}.num_batches_tracked": torch.tensor(0),
+    }

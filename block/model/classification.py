@@ -1,0 +1,45 @@
+"""The classification task: its network, targets and loss."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from block.model.network import Classifier, NetworkShape
+
+# 1 would give every class the same say however few photos it has, 0 ignores the imbalance
+BALANCE = 0.5
+
+
+def build_network(shape: NetworkShape) -> nn.Module:
+    """A network with random weights whose outputs are logits (B, classes)."""
+    return Classifier(shape)
+
+
+class ClassificationTask:
+    """One label an image; `train_labels` (N,) class indices set the class weights."""
+
+    score_name = "accuracy"
+
+    def __init__(self, train_labels: np.ndarray, classes: int) -> None:
+        self.class_weights = class_weights(train_labels, classes)
+
+    def targets(self, labels: np.ndarray) -> Tensor:
+        """Class indices (B,) as the loss takes them."""
+        return torch.from_numpy(labels)
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Cross-entropy of logits (B, classes), rare classes weighing more."""
+        return F.cross_entropy(outputs, targets, self.class_weights.to(outputs.device))
+
+    def validate(self, outputs: Tensor, targets: Tensor) -> tuple[float, float]:
+        """Plain cross-entropy and accuracy of all validation images' logits."""
+        return F.cross_entropy(outputs, targets).item(), (outputs.argmax(1) == targets).float().mean().item()
+
+
+def class_weights(labels: np.ndarray, classes: int) -> Tensor:
+    """Weights (classes,) that grow as a class gets rarer, 1 for an average image; absent classes weigh nothing."""
+    counts = np.bincount(labels, minlength=classes).astype(np.float64)
+    weights = np.zeros(classes)
+    weights[counts > 0] = (counts.sum() / counts[counts > 0]) ** BALANCE
+    return torch.from_numpy(weights * counts.sum() / (weights * counts).sum()).float()

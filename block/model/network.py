@@ -1,0 +1,144 @@
+"""MobileNetV2 cut after its seventh block, written as a table, with a light 1x1 head.
+
+Parameter names are torchvision's, so that weights fit both ways. Stride-2 layers pad (0, 1) as Keras does: the
+converted model then needs no PAD operator, whose copies would set the peak of the board's memory.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Cut = Literal["block_5", "block_6_expand"]
+
+# MobileNetV2 (Sandler et al. 2018), table 2, as far as the cut: expansion t, channels c, repeats n, first stride s
+STEM_CHANNELS = 32
+BLOCKS = (
+    # t, c, n, s
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+)
+# Keras' block_6_expand is the first 1x1 convolution of the next block
+NEXT_EXPANSION = 6
+HEAD_CHANNELS = 32
+DROPOUT = 0.5
+
+
+@dataclass(frozen=True)
+class NetworkShape:
+    """What must be known to build a network: width multiplier, cut, input channels (1 or 3), number of classes."""
+
+    width: float
+    cut: Cut
+    channels: int
+    classes: int
+
+
+def scaled_channels(channels: int, width: float) -> int:
+    """Channels at a width multiplier: the nearest multiple of 8 that loses at most 10 % (MobileNet's own rule)."""
+    scaled = max(8, int(channels * width + 4) // 8 * 8)
+    return scaled + 8 if scaled < 0.9 * channels * width else scaled
+
+
+class Conv2dKerasPadding(nn.Conv2d):
+    """A convolution whose output has ceil(input / stride) pixels, padded as Keras pads even-sized inputs."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        padding = kernel // 2 if stride == 1 else 0
+        super().__init__(inputs, outputs, kernel, stride, padding, groups=groups, bias=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.stride[0] == 2:
+            input = F.pad(input, (0, 1, 0, 1))
+        return super().forward(input)
+
+
+def convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> nn.Sequential:
+    """Convolution, BatchNorm and ReLU6 under torchvision's names 0, 1, 2."""
+    return nn.Sequential(
+        Conv2dKerasPadding(inputs, outputs, kernel, stride, groups), nn.BatchNorm2d(outputs), nn.ReLU6(inplace=True)
+    )
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, depthwise 3x3, project 1x1; the input is added where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        hidden = inputs * expansion
+        expand = [convolution(inputs, hidden)] if expansion != 1 else []
+        self.conv = nn.Sequential(
+            *expand,
+            convolution(hidden, hidden, 3, stride, groups=hidden),
+            Conv2dKerasPadding(hidden, outputs, 1),
+            nn.BatchNorm2d(outputs),
+        )
+        self.is_residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv(x) if self.is_residual else self.conv(x)
+
+
+class ExpandOnly(nn.Module):
+    """The expansion of an inverted residual without the rest, under the name it has there (conv.0)."""
+
+    def __init__(self, inputs: int, expansion: int) -> None:
+        super().__init__()
+        self.conv = nn.Sequential(convolution(inputs, inputs * expansion))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+def build_features(width: float, cut: Cut, channels: int) -> tuple[nn.Sequential, int]:
+    """The backbone and its output channels: (B, channels, H, W) in 0..1 to (B, outputs, H/8, W/8)."""
+    inputs = scaled_channels(STEM_CHANNELS, width)
+    layers: list[nn.Module] = [convolution(channels, inputs, 3, stride=2)]
+    for expansion, block_channels, repeats, first_stride in BLOCKS:
+        outputs = scaled_channels(block_channels, width)
+        for repeat in range(repeats):
+            layers.append(InvertedResidual(inputs, outputs, first_stride if repeat == 0 else 1, expansion))
+            inputs = outputs
+    if cut == "block_6_expand":
+        layers.append(ExpandOnly(inputs, NEXT_EXPANSION))
+        inputs *= NEXT_EXPANSION
+    return nn.Sequential(*layers), inputs
+
+
+class Classifier(nn.Module):
+    """The cut backbone, 1x1 convolution with ReLU, dropout, global average and a 1x1 convolution to logits."""
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.features, outputs = build_features(shape.width, shape.cut, shape.channels)
+        self.head = nn.Sequential(nn.Conv2d(outputs, HEAD_CHANNELS, 1), nn.ReLU(inplace=True), nn.Dropout(DROPOUT))
+        self.logits = nn.Conv2d(HEAD_CHANNELS, shape.classes, 1)
+        for layer in (*self.features.modules(), self.head[0]):
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+        # small first logits: training starts from even probabilities
+        nn.init.normal_(self.logits.weight, std=0.01)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pixels (B, C, H, W) in 0..1 to logits (B, classes)."""
+        x = self.head(self.features(x))  # (B, 32, H/8, W/8)
+        return self.logits(x.mean((2, 3), keepdim=True)).flatten(1)
+
+
+class WithSoftmax(nn.Module):
+    """A network as it is exported: probabilities out. Training never uses it, its loss takes logits."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.softmax(self.network(x), dim=1)
+
+
+def count_parameters(network: nn.Module) -> int:
+    """Trainable numbers in a network."""
+    return sum(parameter.numel() for parameter in network.parameters())

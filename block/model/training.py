@@ -1,0 +1,228 @@
+"""Epochs, learning-rate schedule and best weights; knows nothing of files."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from block.data.augment import Augment
+from block.data.contract import Split
+from block.errors import BlockError
+
+# the recipe, chosen by cross-validation: see docs/experiments.md
+WEIGHT_DECAY = 0.01
+WARM_UP_SHARE = 0.2
+FINAL_LEARNING_RATE_SHARE = 0.001
+AVERAGE_DECAY = 0.97
+VALIDATION_BATCH = 64
+HEARTBEAT_SECONDS = 10.0
+
+
+class Task(Protocol):
+    """What training must know of a task: classification and detection have the same doors."""
+
+    score_name: str
+
+    def targets(self, labels: np.ndarray) -> Tensor: ...
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor: ...
+    def validate(self, outputs: Tensor, targets: Tensor) -> tuple[float, float]: ...
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The choices of a training run; `deadline` is a time.monotonic() by which the last epoch should end."""
+
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    seed: int
+    augment: Augment | None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One row of the history. `score` is the task's: accuracy or F1 on the validation split."""
+
+    number: int
+    epochs: int
+    train_loss: float
+    validation_loss: float
+    score: float
+    learning_rate: float
+    seconds: float
+    is_best: bool
+
+
+OnEpoch = Callable[[Epoch, nn.Module], None]
+OnHeartbeat = Callable[[int, int, int], None]
+
+
+def seed_everything(seed: int) -> None:
+    """Makes what torch draws and computes the same in every run on one machine."""
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def choose_device() -> tuple[torch.device, str]:
+    """The fastest device there is, and why it was taken."""
+    if torch.cuda.is_available():
+        return torch.device("cuda"), torch.cuda.get_device_name()
+    if torch.backends.mps.is_available():
+        return torch.device("mps"), "Apple GPU"
+    return torch.device("cpu"), f"no CUDA or Apple GPU found, {torch.get_num_threads()} threads"
+
+
+def learning_rate_share(progress: float) -> float:
+    """The share of the peak learning rate at a progress of 0..1: half a cosine up, then half a cosine down."""
+    if progress < WARM_UP_SHARE:
+        low, phase = 0.04, progress / WARM_UP_SHARE
+        return low + (1 - low) * (1 - math.cos(math.pi * phase)) / 2
+    phase = (progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
+    return FINAL_LEARNING_RATE_SHARE + (1 - FINAL_LEARNING_RATE_SHARE) * (1 + math.cos(math.pi * phase)) / 2
+
+
+class Trainer:
+    """Trains a network in place of the caller; `averaged` is the network that is judged and kept.
+
+    Averaging the weights over the last few dozen steps smooths what a small data set makes jump.
+    """
+
+    def __init__(
+        self, network: nn.Module, task: Task, train: Split, validation: Split, recipe: Recipe, device: torch.device
+    ) -> None:
+        self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = copy.deepcopy(self.network)
+        self.task, self.train, self.validation, self.recipe, self.device = task, train, validation, recipe, device
+        self.optimizer = _optimizer(self.network, recipe.learning_rate)
+        self.shuffler = torch.Generator().manual_seed(recipe.seed)
+        self.steps = 0
+        self.epochs = recipe.epochs
+
+    @property
+    def batches(self) -> int:
+        """Steps an epoch."""
+        return max(1, len(self.train) // self.recipe.batch_size)
+
+    def fit(self, on_epoch: OnEpoch, on_heartbeat: OnHeartbeat) -> list[Epoch]:
+        """Runs the epochs; calls `on_epoch` after each with its row and the judged network.
+
+        Raises BlockError when the loss is no longer a number. Ends early rather than past the recipe's deadline.
+        """
+        history: list[Epoch] = []
+        while len(history) < self.epochs:
+            epoch = self._run_epoch(
+                len(history) + 1, min((row.validation_loss for row in history), default=math.inf), on_heartbeat
+            )
+            history.append(epoch)
+            on_epoch(epoch, self.averaged)
+            self._fit_epochs_into_time(len(history), epoch.seconds)
+        return history
+
+    def _run_epoch(self, number: int, best_loss: float, on_heartbeat: OnHeartbeat) -> Epoch:
+        start = time.monotonic()
+        train_loss = self._train_one_epoch(number, on_heartbeat)
+        validation_loss, score = self._validate()
+        return Epoch(
+            number=number,
+            epochs=self.epochs,
+            train_loss=train_loss,
+            validation_loss=validation_loss,
+            score=score,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            seconds=time.monotonic() - start,
+            is_best=validation_loss < best_loss,
+        )
+
+    def _train_one_epoch(self, number: int, on_heartbeat: OnHeartbeat) -> float:
+        self.network.train()
+        total, batch, beat = 0.0, 0, time.monotonic()
+        for batch, (images, targets) in enumerate(self._batches(), start=1):
+            progress = min(1.0, (number - 1 + batch / self.batches) / self.epochs)
+            loss = self._step(images, targets, progress)
+            if not math.isfinite(loss):
+                raise BlockError(
+                    f"The training loss became {loss} in epoch {number}; try a lower learning rate, such "
+                    f"as --learning-rate {self.recipe.learning_rate / 10:g}."
+                )
+            total += loss
+            if time.monotonic() - beat > HEARTBEAT_SECONDS:
+                beat = time.monotonic()
+                on_heartbeat(number, batch, self.batches)
+            if self._is_late():
+                self.epochs = number
+                break
+        return total / batch
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.train), generator=self.shuffler).numpy()
+        # images that do not fill a last batch wait for the next shuffle: tiny batches disturb BatchNorm
+        for batch in range(self.batches):
+            rows = order[batch * self.recipe.batch_size : (batch + 1) * self.recipe.batch_size]
+            images = _images(self.train.features[rows])
+            if self.recipe.augment:
+                images = torch.stack([self.recipe.augment(image) for image in images])
+            yield images, self.task.targets(self.train.labels[rows])
+
+    def _step(self, images: Tensor, targets: Tensor, progress: float) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.recipe.learning_rate * learning_rate_share(progress)
+        images = images.to(self.device, memory_format=torch.channels_last)
+        loss = self.task.loss(self.network(images), targets.to(self.device))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.steps += 1
+        self._average()
+        return loss.item()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        # a short memory at first, so that the random start is soon forgotten
+        decay = min(AVERAGE_DECAY, (1 + self.steps) / (10 + self.steps))
+        pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
+        for mean, value in pairs:
+            if mean.dtype.is_floating_point:
+                mean.lerp_(value, 1 - decay)
+            else:
+                mean.copy_(value)
+
+    def _validate(self) -> tuple[float, float]:
+        self.averaged.eval()
+        rows = range(0, len(self.validation), VALIDATION_BATCH)
+        with torch.inference_mode():
+            outputs = [
+                self.averaged(_images(self.validation.features[start : start + VALIDATION_BATCH]).to(self.device)).cpu()
+                for start in rows
+            ]
+        return self.task.validate(torch.cat(outputs), self.task.targets(self.validation.labels))
+
+    def _is_late(self) -> bool:
+        return self.recipe.deadline is not None and time.monotonic() > self.recipe.deadline
+
+    def _fit_epochs_into_time(self, done: int, epoch_seconds: float) -> None:
+        if self.recipe.deadline is None:
+            return
+        # fewer epochs, but with the whole schedule: the learning rate still comes down
+        left = max(0.0, self.recipe.deadline - time.monotonic())
+        self.epochs = min(self.epochs, done + int(left / epoch_seconds))
+
+
+def _optimizer(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    # decay pulls filters towards zero; BatchNorm's scales and the biases have no reason to shrink
+    filters = [parameter for parameter in network.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
+    groups = [{"params": filters, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate)
+
+
+def _images(features: np.ndarray) -> Tensor:
+    """(B, H, W, C) rows of a memory-mapped array as (B, C, H, W)."""
+    return torch.from_numpy(np.array(features)).permute(0, 3, 1, 2)

@@ -1,0 +1,112 @@
+"""Every choice of a run in one frozen dataclass, whose checks speak in the flags a person typed."""
+
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+from block.data.contract import SIZES_PX
+from block.errors import BlockError
+
+CutChoice = Literal["auto", "block_5", "block_6_expand"]
+CUT_CHOICES: tuple[CutChoice, ...] = get_args(CutChoice)
+# the widths for which ImageNet weights are published
+WIDTHS = (0.35, 0.5, 0.75, 1.0)
+COLOUR_CHANNELS = {"rgb": 3, "grayscale": 1}
+# arduino-lint's rule for a library's name in its strict mode
+LIBRARY_NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
+
+
+@dataclass(frozen=True)
+class PhotoSettings:
+    """How a folder of photos becomes arrays."""
+
+    size: int = 96
+    """Width and height of the network's input in pixels."""
+    resize: str = "squash"
+    """How a photo that is not square becomes square: squash, crop or fit."""
+    colour: str = "rgb"
+    """rgb or grayscale."""
+    labels_from: str | None = None
+    """Where labels come from: folder, name, voc or export; None looks for the only one that fits."""
+
+    def __post_init__(self) -> None:
+        if self.size not in SIZES_PX:
+            raise BlockError(
+                f"--size {self.size}: choose {SIZES_PX.start} to {SIZES_PX.stop - 1}, divisible by "
+                f"{SIZES_PX.step}, such as 96 or 160."
+            )
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's input: 1 for grayscale, 3 for RGB."""
+        return COLOUR_CHANNELS[self.colour]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One training run."""
+
+    data_directory: Path
+    """A block directory, or a folder of photos."""
+    out_directory: Path
+    """Where everything goes; made if it is not there."""
+    info_file: Path | None = None
+    """Studio's train_input.json; None looks for it in the data directory."""
+    epochs: int = 60
+    """Passes over the training images."""
+    learning_rate: float = 0.003
+    """Peak of the learning-rate schedule."""
+    batch_size: int = 32
+    """Images a step."""
+    width: float = 0.35
+    """MobileNetV2's width multiplier."""
+    cut: CutChoice = "auto"
+    """Where the backbone ends; auto is block_5 for classification."""
+    seed: int = 1
+    """Seeds every random choice."""
+    augment: bool = True
+    """Vary crop, side and colour of the training images."""
+    pretrained: bool = True
+    """Start from ImageNet weights where they are to be had."""
+    library_name: str = "vision_model"
+    """Name of the Arduino library."""
+    photos: PhotoSettings = PhotoSettings()
+    """How photos are prepared, when the data directory holds photos."""
+
+    def __post_init__(self) -> None:
+        _at_least("--epochs", self.epochs, 1)
+        _at_least("--batch-size", self.batch_size, 2)
+        if not 0 < self.learning_rate <= 1:
+            raise BlockError(
+                f"--learning-rate {self.learning_rate:g}: choose more than 0 and at most 1; 0.003 suits most data."
+            )
+        if not LIBRARY_NAME_PATTERN.fullmatch(self.library_name):
+            raise BlockError(
+                f"--library-name {self.library_name!r}: Arduino takes 1 to 32 letters, digits and "
+                "underscores, beginning with a letter, such as fruit_spotter."
+            )
+
+    @property
+    def classification_cut(self) -> Literal["block_5", "block_6_expand"]:
+        """The cut a classifier uses: the seed's unless another was asked for."""
+        return "block_5" if self.cut == "auto" else self.cut
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for settings.json; `from_dict` reads them back."""
+        values = asdict(self)
+        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
+
+
+def from_dict(values: dict[str, Any]) -> Settings:
+    """Settings from settings.json; values of later versions are left out."""
+    known = {field.name: values[field.name] for field in fields(Settings) if field.name in values}
+    for name in ("data_directory", "out_directory", "info_file"):
+        known[name] = Path(known[name]) if known.get(name) else None
+    known["photos"] = PhotoSettings(**known.get("photos", {}))
+    return cast(Any, Settings)(**known)
+
+
+def _at_least(flag: str, value: int, least: int) -> None:
+    if value < least:
+        raise BlockError(f"{flag} {value}: choose {least} or more.")

@@ -1,0 +1,33 @@
+"""The container's entry: Studio's arrays or a folder of photos in, a measured model for a microcontroller out.
+
+python train.py --data-directory photos --out-directory out
+"""
+
+from typing import Any
+
+import click
+
+from block import options
+from block.console import friendly_errors
+
+
+@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@options.contract_options
+@options.studio_options
+@options.photo_options
+@options.debug_option
+@click.pass_context
+def train(context: click.Context, debug: bool, **values: Any) -> None:
+    """Train an image network for a microcontroller on Studio's arrays or a folder of photos.
+
+    Example: python train.py --data-directory photos --out-directory out --epochs 60
+    """
+    with friendly_errors(debug):
+        settings = options.settings_from(values)
+        from block import learn
+
+        learn.run(settings, debug=debug, ignored=options.unknown_arguments(context))
+
+
+if __name__ == "__main__":
+    train()
