@@ -154,5 +154,5 @@ def unknown_arguments(context: click.Context) -> list[str]:
 
 
 def _with_suggestion(argument: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(argument.split("=")[0], known, n=1) if argument.startswith("--") else []
+    close = difflib.get_close_matches(argument.split("=")[0], known, n=1, cutoff=0.75) if argument.startswith("--") else []
     return f"{argument} (did you mean {close[0]}?)" if close else argument

@@ -82,9 +82,10 @@ def read(path: Path) -> Graph:
     if content[4:8] != b"TFL3":
         raise GraphError(f"{path} is not a TensorFlow Lite model.")
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    if len(model.subgraphs) != 1:
-        raise GraphError(f"{path} has {len(model.subgraphs)} subgraphs; models with one can be read.")
-    subgraph = model.subgraphs[0]
+    subgraphs = model.subgraphs or []
+    if len(subgraphs) != 1:
+        raise GraphError(f"{path} has {len(subgraphs)} subgraphs; models with one can be read.")
+    subgraph = subgraphs[0]
     type_names = _names(schema.TensorType)
     tensors = [_tensor(tensor, model.buffers, type_names) for tensor in subgraph.tensors]
     builtin_names = _names(schema.BuiltinOperator)

@@ -139,7 +139,7 @@ def to_grayscale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def download(width: float, folder: Path) -> None:
     """Downloads Keras' ImageNet weights of a width, converts them and writes one file a cut; needs a network."""
-    keras = _import_keras()
+    keras = import_keras()
     try:
         model = keras.applications.MobileNetV2((KERAS_SIZE_PX, KERAS_SIZE_PX, 3), width, include_top=False)
     except Exception as error:  # whatever the download fails with
@@ -150,7 +150,8 @@ def download(width: float, folder: Path) -> None:
     write(from_keras(model), width, folder)
 
 
-def _import_keras() -> Any:
+def import_keras() -> Any:
+    """The Keras that TensorFlow Lite models come from (tf_keras), imported when it is needed."""
     # a heavy import, and TensorFlow's own start-up lines are no user's business
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tf_keras

@@ -1,0 +1,44 @@
+import pytest
+
+from block.measure import footprint
+from esp32_deploy import graph
+
+
+@pytest.mark.parametrize(
+    ("name", "macs", "arena_bytes"),
+    [
+        ("classifier_035_96", 5_269_376, 151_168),
+        ("classifier_035_96_with_pads", 5_269_376, 243_984),
+        ("classifier_100_96", 20_950_400, 297_280),
+        ("classifier_100_160", 58_195_328, 788_800),
+        ("fomo_035_96", 5_287_680, 151_008),
+    ],
+)
+def test_known_models_cost_what_was_measured(shared_data, name, macs, arena_bytes):
+    measured = footprint.measure(shared_data / "models" / f"{name}.tflite")
+    assert (measured.macs, measured.tflm_arena_bytes) == (macs, arena_bytes)
+
+
+def test_shapes_types_and_scales_are_read(shared_data):
+    model = graph.read(shared_data / "models" / "fomo_035_96.tflite")
+    image, cells = model.inputs[0], model.outputs[0]
+    assert (image.shape, image.type) == ((1, 96, 96, 3), "INT8")
+    assert (cells.shape, cells.scales, cells.zero_points) == ((1, 12, 12, 4), (1 / 256,), (-128,))
+    assert model.operator_names == ["ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"]
+    first = model.operators[0]
+    assert (first.name, first.inputs[1].is_constant, first.inputs[0].is_constant) == ("CONV_2D", True, False)
+    assert first.macs == 48 * 48 * 16 * 27
+
+
+def test_a_file_that_is_no_model_is_refused(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"not a model at all")
+    with pytest.raises(graph.GraphError, match="is not a TensorFlow Lite model"):
+        graph.read(path)
+
+
+def test_a_model_without_a_graph_is_refused(tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(64))
+    with pytest.raises(graph.GraphError, match="0 subgraphs"):
+        graph.read(path)

@@ -1,0 +1,297 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from conftest import CLASSES, write_arrays
+from PIL import Image
+
+from block import learn
+from block.__main__ import block
+from block.data import contract
+
+ROOT = Path(__file__).resolve().parents[1]
+FILES = {
+    "deploy.json",
+    "history.csv",
+    "labels.txt",
+    "metrics.json",
+    "model.onnx",
+    "model.tflite",
+    "model_quantized_int8_io.tflite",
+    "predictions.csv",
+    "settings.json",
+    "weights.pt",
+}
+MODELS = ("model.onnx", "model.tflite", "model_quantized_int8_io.tflite")
+EPOCHS = 3
+
+
+def train(*arguments):
+    command = [sys.executable, "-u", str(ROOT / "train.py"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def arrays(tmp_path_factory):
+    return write_arrays(tmp_path_factory.mktemp("arrays"), images=60, holdout=6)
+
+
+@pytest.fixture(scope="session")
+def finished(arrays, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "deep" / "out"
+    result = train(
+        "--data-directory", arrays, "--out-directory", out, "--epochs", EPOCHS, "--pretrained", 0, "--mystery", 7
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return out, result
+
+
+def test_a_run_writes_exactly_its_files(finished):
+    out, _ = finished
+    assert names(out) == FILES
+
+
+def test_a_run_prints_a_row_an_epoch_and_not_one_foreign_line(finished):
+    _, result = finished
+    assert result.stderr == ""
+    lines = result.stdout.splitlines()
+    assert lines[0] == "Ignored, not options of this block: --mystery, 7"
+    assert sum(f"/{EPOCHS}  " in line for line in lines) == EPOCHS
+    assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/6]" for n in range(1, 7)]
+    starts = (
+        "Ignored",
+        "Data",
+        "Device",
+        "Network",
+        "Training",
+        "* ",
+        "  ",
+        "[",
+        "Warning",
+        "On the board",
+        "Everything",
+    )
+    assert [line for line in lines if line and not line.startswith(starts)] == []
+    assert "\r" not in result.stdout and "\x1b" not in result.stdout
+
+
+def test_metrics_hold_every_runtime_on_every_judged_split(finished):
+    out, _ = finished
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["classes"] == CLASSES
+    assert set(metrics["scores"]) == {"validation", "holdout"}
+    for split in metrics["scores"].values():
+        assert set(split) == {"torch", "onnx", "tflite_float32", "tflm_int8"}
+        assert split["torch"]["loss"] == pytest.approx(split["tflite_float32"]["loss"], abs=1e-4)
+    assert metrics["footprint"]["operators"] == [
+        "ADD",
+        "CONV_2D",
+        "DEPTHWISE_CONV_2D",
+        "MEAN",
+        "RESHAPE",
+        "SOFTMAX",
+    ]
+    assert metrics["files_bytes"] == {name: (out / name).stat().st_size for name in MODELS}
+    assert 0 <= metrics["float32_against_int8"]["validation"]["agreement"] <= 1
+
+
+def test_the_board_is_told_what_it_needs(finished):
+    out, _ = finished
+    deploy = json.loads((out / "deploy.json").read_text())
+    assert deploy["labels"] == CLASSES == (out / "labels.txt").read_text().split()
+    assert (deploy["task"], deploy["colour"], deploy["figures"]["split"]) == ("classification", "rgb", "holdout")
+
+
+def test_predictions_and_history_have_a_row_each(finished):
+    out, _ = finished
+    with (out / "predictions.csv").open(newline="") as file:
+        predictions = list(csv.DictReader(file))
+    assert [row["split"] for row in predictions] == ["validation"] * 20 + ["holdout"] * 6
+    metrics = json.loads((out / "metrics.json").read_text())
+    right = np.mean([row["label"] == row["int8_label"] for row in predictions[:20]])
+    assert right == pytest.approx(metrics["scores"]["validation"]["tflm_int8"]["accuracy"])
+    with (out / "history.csv").open(newline="") as file:
+        assert [row["number"] for row in csv.DictReader(file)] == [str(number + 1) for number in range(EPOCHS)]
+
+
+def test_the_onnx_file_is_what_studio_expects(finished):
+    import onnx
+
+    model = onnx.load(finished[0] / "model.onnx", load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    (image,), (probabilities,) = model.graph.input, model.graph.output
+    assert [d.dim_value for d in image.type.tensor_type.shape.dim] == [1, 3, 48, 48]
+    assert [d.dim_value for d in probabilities.type.tensor_type.shape.dim] == [1, 3]
+    assert all(tensor.data_location == onnx.TensorProto.DEFAULT for tensor in model.graph.initializer)
+    assert model.graph.node[-1].op_type == "Softmax"
+
+
+def test_all_runtimes_agree_and_the_int8_model_takes_pixels_minus_128(finished, arrays):
+    from block.export import runtimes
+    from esp32_deploy import graph
+
+    out, _ = finished
+    images = np.load(arrays / "X_split_train.npy")
+    onnx, tflite = (
+        runtimes.onnx_predict(out / MODELS[0])(images),
+        runtimes.tflite_float32_predict(out / MODELS[1])(images),
+    )
+    int8 = runtimes.tflm_predict(out / MODELS[2])(images)
+    assert np.abs(onnx - tflite).max() < 1e-4
+    assert np.abs(int8 - tflite).mean() < 0.05
+    image = graph.read(out / MODELS[2]).inputs[0]
+    assert image.scales == pytest.approx((1 / 255,)) and image.zero_points == (-128,)
+
+
+def test_the_int8_figures_are_tensorflow_lite_micros(finished, arrays):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    from block.export import runtimes
+
+    model = finished[0] / "model_quantized_int8_io.tflite"
+    images = np.load(arrays / "X_split_test.npy")
+    reference = Interpreter(str(model), experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
+    reference.allocate_tensors()
+    image, probabilities = reference.get_input_details()[0], reference.get_output_details()[0]
+    expected = []
+    for pixels in runtimes.quantize(images, image):
+        reference.set_tensor(image["index"], pixels[np.newaxis])
+        reference.invoke()
+        expected.append(runtimes.dequantize(reference.get_tensor(probabilities["index"]), probabilities)[0])
+    assert np.array_equal(runtimes.tflm_predict(model)(images), np.stack(expected))
+
+
+def test_another_run_with_the_same_seed_gives_the_same_bytes_and_convert_makes_them_again(finished, arrays, tmp_path):
+    out, _ = finished
+    result = train("--data-directory", arrays, "--out-directory", tmp_path, "--epochs", EPOCHS, "--pretrained", 0)
+    assert result.returncode == 0, result.stderr
+    for name in MODELS:
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
+    for name in FILES - {"weights.pt", "settings.json", "history.csv"}:
+        (tmp_path / name).unlink()
+    converted = CliRunner().invoke(block, ["convert", str(tmp_path)])
+    assert converted.exit_code == 0, converted.output
+    assert names(tmp_path) == FILES
+    for name in MODELS:
+        assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_convert_refuses_data_of_another_kind(finished, tmp_path):
+    other = write_arrays(tmp_path / "other", size=56)
+    result = CliRunner().invoke(block, ["convert", str(finished[0]), "--data-directory", str(other)])
+    assert result.exit_code == 1
+    assert "trained on data with other size" in result.output
+
+
+def test_convert_without_a_run_says_what_is_missing(tmp_path):
+    result = CliRunner().invoke(block, ["convert", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.output == f"Error: {tmp_path / 'settings.json'} does not exist.\n"
+
+
+def test_new_weights_remove_the_models_of_older_ones(finished, tmp_path):
+    import torch
+
+    for name in MODELS:
+        (tmp_path / name).touch()
+    learn.save_weights(contract.Outputs(tmp_path), torch.nn.Linear(1, 1), {})
+    assert names(tmp_path) == {"weights.pt"}
+
+
+def photo_folder(folder):
+    generator = np.random.default_rng(0)
+    for kind, colour in {"leaf": (30, 160, 40), "rust": (170, 70, 20)}.items():
+        (folder / kind).mkdir(parents=True)
+        for number in range(10):
+            noise = generator.integers(-30, 30, (60, 80, 3))
+            Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)).save(
+                folder / kind / f"{number}.png"
+            )
+    return folder
+
+
+def test_a_folder_of_photos_becomes_a_model(tmp_path):
+    photos, out = photo_folder(tmp_path / "photos"), tmp_path / "out"
+    result = train(
+        "--data-directory", photos, "--out-directory", out, "--epochs", 2, "--size", 48, "--colour", "grayscale",
+        "--resize", "crop", "--cut", "block_6_expand",
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert names(out) == FILES | {"prepared"}
+    assert f"{photos} is a folder of photos: preparing it into {out / 'prepared'}" in result.stdout
+    deploy = json.loads((out / "deploy.json").read_text())
+    assert (deploy["labels"], deploy["colour"], deploy["resize"]) == (["leaf", "rust"], "grayscale", "crop")
+    assert [row.split(",")[1].split("/")[0] for row in (out / "predictions.csv").read_text().split()[1:]] == [
+        *["leaf"] * 2,
+        *["rust"] * 2,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--data-directory", "nowhere"], "--data-directory nowhere is not a folder"),
+        (["--data-directory", "empty"], "holds neither Studio's arrays (X_split_train.npy and the others) nor photos"),
+        (["--data-directory", "data", "--epochs", "0"], "--epochs 0: choose 1 or more"),
+        (["--data-directory", "data", "--info-file", "missing.json"], "missing.json does not exist"),
+        (["--data-directory", "data", "--out-directory", "data/train_input.json"], "Nothing can be written to"),
+    ],
+)
+def test_errors_are_one_line_and_exit_with_one(tmp_path, monkeypatch, arguments, words):
+    from train import train as command
+
+    monkeypatch.chdir(tmp_path)
+    write_arrays(tmp_path / "data")
+    (tmp_path / "empty").mkdir()
+    result = CliRunner().invoke(command, ["--out-directory", "out", *arguments])
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1 and result.stderr.startswith("Error: ")
+    assert words in result.stderr
+    assert "Traceback" not in result.output
+
+
+def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tmp_path, monkeypatch):
+    from train import train as command
+
+    def broken(*_arguments, **_options):
+        raise KeyError("what\nis this")
+
+    monkeypatch.setattr(learn, "run", broken)
+    arguments = ["--data-directory", str(block_directory), "--out-directory", str(tmp_path / "out")]
+    result = CliRunner().invoke(command, arguments)
+    assert result.exit_code == 1
+    assert result.stderr.count("\n") == 1 and "--debug shows where" in result.stderr
+    assert isinstance(CliRunner().invoke(command, [*arguments, "--debug"]).exception, KeyError)
+
+
+def test_training_ends_early_enough_for_studios_limit(tmp_path):
+    data = contract.read(write_arrays(tmp_path, maxTrainingTimeSeconds=1200))
+    assert learn.training_deadline(data, 0.0) == pytest.approx(1200 - 90 - 0.1 * 10)
+    data = contract.read(write_arrays(tmp_path, maxTrainingTimeSeconds=60))
+    assert learn.training_deadline(data, 0.0) == pytest.approx(18)
+    assert learn.training_deadline(contract.read(write_arrays(tmp_path)), 0.0) is None
+
+
+def test_help_answers_without_a_heavy_import():
+    program = (
+        "import sys; from click.testing import CliRunner; import train; CliRunner().invoke(train.train, ['--help']);"
+        "print(sorted({'torch', 'tensorflow', 'onnx', 'torchvision', 'matplotlib'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("command", ["demo", "prepare", "convert", "weights"])
+def test_every_tool_explains_itself_with_an_example(command):
+    result = CliRunner().invoke(block, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Example: python -m block " + command in result.output

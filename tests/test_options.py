@@ -1,0 +1,128 @@
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+import train
+from block import options
+from block.errors import BlockError
+from block.settings import PhotoSettings, Settings, from_dict
+
+ROOT = Path(__file__).resolve().parents[1]
+VALUE_TYPES = {"int": int, "float": float, "string": str, "select": str, "boolean": bool}
+OPTION_TYPES = {"int": "integer", "float": "float", "string": "text", "select": "choice", "boolean": "choice"}
+
+
+def studio_commands():
+    @options.studio_options
+    def command():
+        pass
+
+    return {option.opts[0].removeprefix("--"): option for option in reversed(command.__click_params__)}
+
+
+def parameters():
+    return {item["param"]: item for item in json.loads((ROOT / "parameters.json").read_text())["parameters"]}
+
+
+def test_parameters_json_names_studios_options_in_order():
+    assert list(parameters()) == list(studio_commands())
+
+
+@pytest.mark.parametrize("name", list(studio_commands()))
+def test_parameters_json_has_the_options_type_default_and_choices(name):
+    option, item = studio_commands()[name], parameters()[name]
+    assert isinstance(item["value"], VALUE_TYPES[item["type"]])
+    assert option.type.name == OPTION_TYPES[item["type"]]
+    shown = {"1": True, "0": False}.get(option.default) if item["type"] == "boolean" else option.default
+    assert item["value"] == shown
+    if item["type"] == "select":
+        assert item["valid"] == list(option.type.choices)
+        assert item["value"] in item["valid"]
+
+
+def test_parameters_json_is_what_the_studio_cli_checks():
+    content = json.loads((ROOT / "parameters.json").read_text())
+    assert content["version"] == 1
+    assert content["type"] == "machine-learning"
+    assert content["info"]["operatesOn"] == "image"
+    assert content["info"]["imageInputScaling"] == "0..1"
+    assert len(content["info"]["name"]) >= 2
+    assert content["info"]["description"]
+    keys = {"name", "value", "type", "help", "param", "valid", "section"}
+    assert all(item.keys() <= keys for item in content["parameters"])
+
+
+def test_train_py_never_names_the_flag_that_means_the_old_contract():
+    assert "validation-set-size" not in (ROOT / "train.py").read_text()
+
+
+def parse(*arguments):
+    seen = {}
+
+    @click.command(context_settings=train.train.context_settings)
+    @options.contract_options
+    @options.studio_options
+    @options.photo_options
+    @click.pass_context
+    def command(context, **values):
+        seen["settings"] = options.settings_from(values)
+        seen["unknown"] = options.unknown_arguments(context)
+
+    result = CliRunner().invoke(
+        command, ["--data-directory", "in", "--out-directory", "out", *arguments], catch_exceptions=False
+    )
+    assert result.exit_code == 0, result.output
+    return seen
+
+
+def test_the_defaults_are_those_of_the_settings():
+    assert parse()["settings"] == Settings(Path("in"), Path("out"))
+
+
+def test_what_studio_passes_is_understood():
+    settings = parse("--info-file", "i.json", "--epochs", "5", "--augment", "0", "--width", "0.5", "--cut", "block_5")[
+        "settings"
+    ]
+    assert (settings.info_file, settings.epochs, settings.augment) == (Path("i.json"), 5, False)
+    assert (settings.width, settings.cut) == (0.5, "block_5")
+
+
+def test_the_other_name_of_the_info_file_is_understood():
+    assert parse("--input-file", "i.json")["settings"].info_file == Path("i.json")
+
+
+def test_unknown_arguments_are_listed_with_a_suggestion():
+    unknown = parse("--epoch", "3", "--input-shape", "(96, 96, 1)", "--zebra=1")["unknown"]
+    assert unknown[0] == "--epoch (did you mean --epochs?)"
+    assert unknown[1] == "3"
+    assert unknown[-1] == "--zebra=1"
+
+
+@pytest.mark.parametrize(
+    ("choice", "flag"),
+    [
+        ({"epochs": 0}, "--epochs"),
+        ({"batch_size": 1}, "--batch-size"),
+        ({"learning_rate": 0.0}, "--learning-rate"),
+        ({"learning_rate": float("nan")}, "--learning-rate"),
+        ({"library_name": "1st"}, "--library-name"),
+        ({"library_name": "a" * 33}, "--library-name"),
+    ],
+)
+def test_settings_refuse_in_flags(choice, flag):
+    with pytest.raises(BlockError, match=flag):
+        Settings(Path("in"), Path("out"), **choice)
+
+
+@pytest.mark.parametrize("size", [40, 97, 328])
+def test_sizes_that_the_network_cannot_take_are_refused(size):
+    with pytest.raises(BlockError, match="--size"):
+        PhotoSettings(size=size)
+
+
+def test_settings_survive_json():
+    settings = Settings(Path("in"), Path("out"), Path("i.json"), width=1.0, photos=PhotoSettings(colour="grayscale"))
+    assert from_dict(json.loads(json.dumps(settings.as_dict()))) == settings

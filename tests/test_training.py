@@ -1,0 +1,120 @@
+import time
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_squares
+from torch import nn
+
+from block.data.augment import photo_augmentation
+from block.data.contract import Split
+from block.errors import BlockError
+from block.model import training
+from block.model.classification import ClassificationTask, build_network, class_weights
+from block.model.network import NetworkShape
+from block.model.training import Recipe, Trainer
+
+
+def split(images, seed, size=48):
+    labels = np.arange(images) % 3
+    return Split(draw_squares(labels, size, seed), labels, tuple(map(str, range(images))))
+
+
+def trainer(*, network=None, images=24, **choices):
+    recipe = Recipe(**{"epochs": 2, "learning_rate": 0.003, "batch_size": 8, "seed": 1, "augment": None} | choices)
+    training.seed_everything(1)
+    train = split(images, 0)
+    network = network or build_network(NetworkShape(0.35, "block_5", 3, 3))
+    return Trainer(network, ClassificationTask(train.labels, 3), train, split(9, 1), recipe, torch.device("cpu"))
+
+
+def fit(trainer):
+    judged = []
+    history = trainer.fit(lambda epoch, network: judged.append((epoch, network)), lambda *_: None)
+    return history, judged
+
+
+def test_a_network_learns_what_can_be_learned():
+    history, _ = fit(trainer(epochs=25, images=48, learning_rate=0.01))
+    assert history[-1].score == 1.0
+    assert history[-1].validation_loss < 0.3 < history[0].validation_loss
+
+
+def test_the_best_epoch_is_marked_by_validation_loss():
+    history, _ = fit(trainer(epochs=6))
+    lowest = np.minimum.accumulate([epoch.validation_loss for epoch in history])
+    assert [epoch.is_best for epoch in history] == [True, *(np.diff(lowest) < 0)]
+
+
+def test_the_same_seed_gives_the_same_weights():
+    one, other, different = (
+        fit(trainer(seed=seed, augment=photo_augmentation(48)))[1][-1][1].state_dict() for seed in (1, 1, 2)
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not all(torch.equal(one[name], different[name]) for name in one)
+
+
+def test_every_image_is_seen_but_those_that_fill_no_batch():
+    assert trainer(images=30).batches == 3
+    assert trainer(images=5).batches == 1
+
+
+def test_a_loss_that_is_no_number_stops_with_a_hint():
+    class Broken(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.mean((2, 3))) * float("nan")
+
+    with pytest.raises(BlockError, match=r"became nan in epoch 1; try a lower learning rate, such as .* 0.0003"):
+        fit(trainer(network=Broken(3, 3)))
+
+
+def test_time_ends_training_early_with_a_whole_schedule():
+    limited = trainer(epochs=100_000, deadline=time.monotonic() + 3)
+    history, _ = fit(limited)
+    assert 2 <= len(history) < 1000
+    assert history[-1].learning_rate < 0.1 * limited.recipe.learning_rate
+
+
+def test_a_deadline_that_has_passed_still_leaves_one_judged_epoch():
+    history, judged = fit(trainer(epochs=5, deadline=time.monotonic() - 1))
+    assert len(history) == len(judged) == 1
+    assert history[0].is_best
+
+
+def test_a_long_epoch_beats(monkeypatch):
+    monkeypatch.setattr(training, "HEARTBEAT_SECONDS", 0.0)
+    beats = []
+    trainer(epochs=1).fit(lambda *_: None, lambda *beat: beats.append(beat))
+    assert beats == [(1, 1, 3), (1, 2, 3), (1, 3, 3)]
+
+
+def test_the_learning_rate_rises_then_falls():
+    shares = [training.learning_rate_share(progress / 100) for progress in range(101)]
+    peak = shares.index(max(shares))
+    assert shares[peak] == pytest.approx(1)
+    assert shares[: peak + 1] == sorted(shares[: peak + 1])
+    assert shares[peak:] == sorted(shares[peak:], reverse=True)
+    assert shares[-1] < 0.01
+
+
+def test_rare_classes_weigh_more_and_absent_ones_nothing():
+    weights = class_weights(np.array([0] * 16 + [1] * 4), 3)
+    assert weights[1] / weights[0] == pytest.approx(2)
+    assert weights[2] == 0
+    assert (16 * weights[0] + 4 * weights[1]) / 20 == pytest.approx(1)
+
+
+def test_training_uses_no_worker_processes():
+    # Studio's /dev/shm is too small for a DataLoader's workers
+    assert "DataLoader" not in open(training.__file__, encoding="utf-8").read()  # noqa: PTH123
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_augmented_images_keep_shape_and_range_and_differ(channels):
+    torch.manual_seed(0)
+    image = torch.rand(channels, 48, 48)
+    augment = photo_augmentation(48)
+    one, other = augment(image), augment(image)
+    assert one.shape == image.shape
+    assert one.min() >= 0 and one.max() <= 1
+    assert not torch.equal(one, other)
