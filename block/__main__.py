@@ -47,11 +47,11 @@ def prepare(photos: Path, out: Path, seed: int, debug: bool, **values: Any) -> N
     """
     with friendly_errors(debug):
         from block import learn
-        from block.data import contract
+        from block.data import reading
         from block.report import summary
 
         learn.prepare(photos, out, PhotoSettings(**values), seed)
-        summary.describe_data(contract.read(out))
+        summary.describe_data(reading.read(out))
         say(f"Next: python train.py --data-directory {out} --out-directory out")
 
 

@@ -1,12 +1,16 @@
-"""The lines a person reads: plain without a terminal, a progress bar with one, and errors in one line."""
+"""The lines a person reads: plain without a terminal, a progress bar with one, and errors in one line.
+
+Studio takes a silent job for a dead one, so whatever lasts longer than ten seconds says that it goes on.
+"""
 
 import os
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 import click
 
@@ -14,11 +18,27 @@ from block.errors import BlockError
 
 T = TypeVar("T")
 
+HEARTBEAT_SECONDS = 10.0
+
+
+class _Voice:
+    """Where lines go, and when the last one went."""
+
+    stream: TextIO | None = None  # None: whatever standard output is
+    last_line = time.monotonic()
+
 
 def say(text: str = "") -> None:
     """Prints a line at once, so that a log that is followed never lags."""
-    click.echo(text)
-    sys.stdout.flush()
+    click.echo(text, file=_Voice.stream)
+    (_Voice.stream or sys.stdout).flush()
+    _Voice.last_line = time.monotonic()
+
+
+def still_going(text: str) -> None:
+    """Prints a line if none was printed for ten seconds; cheap enough to call for every step of a long job."""
+    if time.monotonic() - _Voice.last_line >= HEARTBEAT_SECONDS:
+        say(f"  {text}")
 
 
 def warn(text: str) -> None:
@@ -49,7 +69,9 @@ def size_text(size_bytes: float) -> str:
 def track(items: Sequence[T], label: str) -> Iterable[T]:
     """Walks over items, with a progress bar if standard output is a terminal."""
     if not sys.stdout.isatty():
-        yield from items
+        for done, item in enumerate(items):
+            still_going(f"{label}: {done} of {len(items)}")
+            yield item
         return
     with click.progressbar(items, label=label) as bar:
         yield from bar
@@ -67,12 +89,32 @@ class Stages:
         """Runs a stage; what the body appends to the value is printed behind the time."""
         notes: list[str] = []
         start = time.monotonic()
-        yield notes
+        with _beating(name):
+            yield notes
         self.done += 1
         self.seconds[name] = time.monotonic() - start
         width = max(map(len, self.names))
         line = f"[{self.done}/{len(self.names)}] {name.ljust(width)}  ok  {self.seconds[name]:5.1f} s"
         say("  ".join([line, *notes]))
+
+
+@contextmanager
+def _beating(name: str) -> Iterator[None]:
+    # a thread, because other libraries' long calls cannot be asked to say something
+    finished = threading.Event()
+
+    def beat() -> None:
+        start = time.monotonic()
+        while not finished.wait(HEARTBEAT_SECONDS):
+            still_going(f"{name}: {time.monotonic() - start:.0f} s so far")
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        thread.join()
 
 
 @contextmanager
@@ -84,12 +126,14 @@ def foreign_output_hidden(debug: bool) -> Iterator[None]:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = [os.dup(1), os.dup(2)]
-    with tempfile.TemporaryFile() as sink:
+    with tempfile.TemporaryFile() as sink, os.fdopen(os.dup(1), "w") as own_stream:
         try:
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
+            _Voice.stream = own_stream
             yield
         finally:
+            _Voice.stream = None
             sys.stdout.flush()
             sys.stderr.flush()
             for descriptor, copy in zip((1, 2), saved, strict=True):

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from block import console
 from block.console import say, warn
-from block.data import contract, photos
-from block.data.contract import BlockData, Outputs
+from block.data import contract, photos, reading
+from block.data.contract import Outputs
+from block.data.reading import BlockData
 from block.errors import BlockError
 from block.report import summary
 from block.settings import PhotoSettings, Settings, from_dict
@@ -59,9 +60,7 @@ def convert(out_directory: Path, data_directory: Path | None = None, debug: bool
     outputs = Outputs(out_directory)
     noted = contract.read_json(outputs.settings)
     settings = from_dict(noted["settings"] | {"out_directory": out_directory})
-    data = contract.read(
-        data_directory or Path(noted["data_directory"]), None if data_directory else settings.info_file
-    )
+    data = reading.read(data_directory or Path(noted["data_directory"]), None if data_directory else settings.info_file)
     now = {"classes": list(data.classes), "size": data.size, "channels": data.channels}
     different = [name for name, value in now.items() if value != noted[name]]
     if different:
@@ -98,7 +97,7 @@ def read_data(settings: Settings, outputs: Outputs) -> BlockData:
             f"--data-directory {directory} is not a folder; name the folder with Studio's arrays or with photos."
         )
     if contract.is_block_directory(directory):
-        return contract.read(directory, settings.info_file)
+        return reading.read(directory, settings.info_file)
     if not photos.is_photo_folder(directory):
         raise BlockError(
             f"--data-directory {directory} holds neither Studio's arrays "
@@ -106,7 +105,7 @@ def read_data(settings: Settings, outputs: Outputs) -> BlockData:
         )
     say(f"{directory} is a folder of photos: preparing it into {outputs.prepared}")
     prepare(directory, outputs.prepared, settings.photos, settings.seed)
-    return contract.read(outputs.prepared, settings.info_file)
+    return reading.read(outputs.prepared, settings.info_file)
 
 
 def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
@@ -174,7 +173,7 @@ def fit(run: Run, started: float) -> None:
 
     say(f"Training: up to {recipe.epochs} epochs of {trainer.batches} steps")
     console.epoch_header(task.score_name)
-    trainer.fit(on_epoch, lambda epoch, batch, batches: say(f"  epoch {epoch}: step {batch} of {batches}"))
+    trainer.fit(on_epoch, lambda epoch, step, steps: console.still_going(f"epoch {epoch}: step {step} of {steps}"))
     if len(history) < settings.epochs:
         warn(f"stopped after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
 

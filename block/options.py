@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from block.data.photos import LABEL_SOURCES
+from block.data.labels import LABEL_SOURCES
 from block.settings import COLOUR_CHANNELS, CUT_CHOICES, WIDTHS, PhotoSettings, Settings
 from esp32_deploy.pixels import RESIZE_MODES
 
@@ -154,5 +154,7 @@ def unknown_arguments(context: click.Context) -> list[str]:
 
 
 def _with_suggestion(argument: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(argument.split("=")[0], known, n=1, cutoff=0.75) if argument.startswith("--") else []
+    if not argument.startswith("--"):
+        return argument
+    close = difflib.get_close_matches(argument.split("=")[0], known, n=1, cutoff=0.75)
     return f"{argument} (did you mean {close[0]}?)" if close else argument

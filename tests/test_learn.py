@@ -12,7 +12,7 @@ from PIL import Image
 
 from block import learn
 from block.__main__ import block
-from block.data import contract
+from block.data import contract, reading
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {
@@ -198,7 +198,7 @@ def test_convert_without_a_run_says_what_is_missing(tmp_path):
     assert result.output == f"Error: {tmp_path / 'settings.json'} does not exist.\n"
 
 
-def test_new_weights_remove_the_models_of_older_ones(finished, tmp_path):
+def test_new_weights_remove_the_models_of_older_ones(tmp_path):
     import torch
 
     for name in MODELS:
@@ -274,11 +274,11 @@ def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tm
 
 
 def test_training_ends_early_enough_for_studios_limit(tmp_path):
-    data = contract.read(write_arrays(tmp_path, maxTrainingTimeSeconds=1200))
+    data = reading.read(write_arrays(tmp_path, maxTrainingTimeSeconds=1200))
     assert learn.training_deadline(data, 0.0) == pytest.approx(1200 - 90 - 0.1 * 10)
-    data = contract.read(write_arrays(tmp_path, maxTrainingTimeSeconds=60))
+    data = reading.read(write_arrays(tmp_path, maxTrainingTimeSeconds=60))
     assert learn.training_deadline(data, 0.0) == pytest.approx(18)
-    assert learn.training_deadline(contract.read(write_arrays(tmp_path)), 0.0) is None
+    assert learn.training_deadline(reading.read(write_arrays(tmp_path)), 0.0) is None
 
 
 def test_help_answers_without_a_heavy_import():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from block.data import contract
+from block.data import reading
 from block.data.photos import UnreadablePhotoError, is_photo_folder, prepare, read_photo
 from block.errors import BlockError
 
@@ -52,7 +52,7 @@ def run(photos, out, labels_from=None, seed=1, channels=3, resize_mode="squash",
 
 
 def names(out, split="validation"):
-    return set(contract.read(out).splits[split].sample_names)
+    return set(reading.read(out).splits[split].sample_names)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def test_unreadable_photos_are_skipped_with_their_reasons(photos, out):
     preparation = run(photos, out)
     assert [name for name, _ in preparation.skipped] == ["apple/empty.jpg", "banana/cut.bmp"]
     assert sum(map(sum, (split.values() for split in preparation.counts.values()))) == 20
-    note = contract.read(out).preparation["skipped"]
+    note = reading.read(out).preparation["skipped"]
     assert note == dict(preparation.skipped)
     assert str(photos) not in json.dumps(note)
 
@@ -434,11 +434,11 @@ def test_the_split_depends_on_the_seed_alone(photos, out, tmp_path):
 def test_the_split_does_not_depend_on_the_order_of_the_directory(photos, out, monkeypatch):
     draw_classes(photos, apple=10, banana=10)
     run(photos, out)
-    first = [split.sample_names for split in contract.read(out).splits.values()]
+    first = [split.sample_names for split in reading.read(out).splits.values()]
     listed = type(photos).iterdir
     monkeypatch.setattr(type(photos), "iterdir", lambda self: iter(sorted(listed(self), reverse=True)))
     run(photos, out)
-    assert [split.sample_names for split in contract.read(out).splits.values()] == first
+    assert [split.sample_names for split in reading.read(out).splits.values()] == first
     assert all(list(split) == sorted(split) for split in first)
 
 
@@ -528,7 +528,7 @@ def test_rows_hold_the_photo_and_its_class(photos, out):
     for number in range(2):
         draw(photos / "sky" / f"{number}.png", BLUE)
     run(photos, out)
-    for split in contract.read(out).splits.values():
+    for split in reading.read(out).splits.values():
         colours = {
             name.split("/")[0]: pixels[0, 0].tolist()
             for name, pixels in zip(split.sample_names, split.features, strict=True)
@@ -540,7 +540,7 @@ def test_rows_hold_the_photo_and_its_class(photos, out):
 def test_preparation_is_noted_without_paths_of_the_machine(photos, out):
     draw_classes(photos, apple=2, banana=2)
     run(photos, out, channels=1, resize_mode="fit", seed=7)
-    data = contract.read(out)
+    data = reading.read(out)
     assert data.channels == 1
     assert data.preparation == {
         "size": SIZE,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from block.data.augment import Augment
-from block.data.contract import Split
+from block.data.reading import Split
 from block.errors import BlockError
 
 # the recipe, chosen by cross-validation: see docs/experiments.md
@@ -21,7 +21,6 @@ WARM_UP_SHARE = 0.2
 FINAL_LEARNING_RATE_SHARE = 0.001
 AVERAGE_DECAY = 0.97
 VALIDATION_BATCH = 64
-HEARTBEAT_SECONDS = 10.0
 
 
 class Task(Protocol):
@@ -61,7 +60,7 @@ class Epoch:
 
 
 OnEpoch = Callable[[Epoch, nn.Module], None]
-OnHeartbeat = Callable[[int, int, int], None]
+OnStep = Callable[[int, int, int], None]
 
 
 def seed_everything(seed: int) -> None:
@@ -111,24 +110,24 @@ class Trainer:
         """Steps an epoch."""
         return max(1, len(self.train) // self.recipe.batch_size)
 
-    def fit(self, on_epoch: OnEpoch, on_heartbeat: OnHeartbeat) -> list[Epoch]:
-        """Runs the epochs; calls `on_epoch` after each with its row and the judged network.
+    def fit(self, on_epoch: OnEpoch, on_step: OnStep) -> list[Epoch]:
+        """Runs the epochs; calls `on_epoch` after each with its row and the judged network, `on_step` after each step.
 
         Raises BlockError when the loss is no longer a number. Ends early rather than past the recipe's deadline.
         """
         history: list[Epoch] = []
         while len(history) < self.epochs:
             epoch = self._run_epoch(
-                len(history) + 1, min((row.validation_loss for row in history), default=math.inf), on_heartbeat
+                len(history) + 1, min((row.validation_loss for row in history), default=math.inf), on_step
             )
             history.append(epoch)
             on_epoch(epoch, self.averaged)
             self._fit_epochs_into_time(len(history), epoch.seconds)
         return history
 
-    def _run_epoch(self, number: int, best_loss: float, on_heartbeat: OnHeartbeat) -> Epoch:
+    def _run_epoch(self, number: int, best_loss: float, on_step: OnStep) -> Epoch:
         start = time.monotonic()
-        train_loss = self._train_one_epoch(number, on_heartbeat)
+        train_loss = self._train_one_epoch(number, on_step)
         validation_loss, score = self._validate()
         return Epoch(
             number=number,
@@ -141,9 +140,9 @@ class Trainer:
             is_best=validation_loss < best_loss,
         )
 
-    def _train_one_epoch(self, number: int, on_heartbeat: OnHeartbeat) -> float:
+    def _train_one_epoch(self, number: int, on_step: OnStep) -> float:
         self.network.train()
-        total, batch, beat = 0.0, 0, time.monotonic()
+        total, batch = 0.0, 0
         for batch, (images, targets) in enumerate(self._batches(), start=1):
             progress = min(1.0, (number - 1 + batch / self.batches) / self.epochs)
             loss = self._step(images, targets, progress)
@@ -153,9 +152,7 @@ class Trainer:
                     f"as --learning-rate {self.recipe.learning_rate / 10:g}."
                 )
             total += loss
-            if time.monotonic() - beat > HEARTBEAT_SECONDS:
-                beat = time.monotonic()
-                on_heartbeat(number, batch, self.batches)
+            on_step(number, batch, self.batches)
             if self._is_late():
                 self.epochs = number
                 break

@@ -1,6 +1,8 @@
 """What a run writes down beside its models: metrics.json, deploy.json, history.csv, predictions.csv, labels.txt."""
 
 import csv
+import resource
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from importlib.metadata import version
@@ -9,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from block.data.contract import BlockData, Outputs, Split, replacing
+from block.data.contract import Outputs, replacing
+from block.data.reading import BlockData, Split
 from block.measure.evaluate import Scores, agreement
 from block.measure.footprint import Footprint
 from block.settings import Settings
@@ -31,6 +34,9 @@ PACKAGES = (
     "numpy",
     "pillow",
 )
+
+# Linux counts a process's peak memory in KB, macOS in bytes
+KILOBYTES_PER_MB = 1024**2 if sys.platform == "darwin" else 1024
 
 FLOAT32, INT8 = "tflite_float32", "tflm_int8"
 
@@ -121,7 +127,10 @@ def metrics(
         },
         "settings": settings.as_dict(),
         "package_versions": {package: version(package) for package in PACKAGES},
-        "timings": {"seconds": {name: round(value, 3) for name, value in seconds.items()}},
+        "timings": {
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES_PER_MB, 1),
+        },
     }
 
 

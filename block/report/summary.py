@@ -2,7 +2,8 @@
 
 from block import console
 from block.console import say, warn
-from block.data.contract import BlockData, Outputs
+from block.data.contract import Outputs
+from block.data.reading import BlockData
 from block.measure.evaluate import Scores
 from block.measure.footprint import Footprint
 

@@ -3,11 +3,8 @@ import json
 import numpy as np
 import pytest
 from conftest import CLASSES, write_arrays
-from hypothesis import given
-from hypothesis import strategies as st
 
-from block.data import contract
-from block.data.contract import ArrayWriter, BlockWriter
+from block.data import reading
 from block.errors import BlockError
 
 
@@ -17,14 +14,14 @@ def change(directory, name, function):
 
 def refusal(directory):
     with pytest.raises(BlockError) as error:
-        contract.read(directory)
+        reading.read(directory)
     message = str(error.value)
     assert "\n" not in message
     return message
 
 
 def test_arrays_are_read_with_names_and_splits(tmp_path):
-    data = contract.read(write_arrays(tmp_path, images=30, holdout=6))
+    data = reading.read(write_arrays(tmp_path, images=30, holdout=6))
     assert data.classes == tuple(CLASSES)
     assert {name: len(split) for name, split in data.splits.items()} == {"train": 30, "validation": 10, "holdout": 6}
     assert (data.size, data.channels) == (48, 3)
@@ -33,17 +30,17 @@ def test_arrays_are_read_with_names_and_splits(tmp_path):
 
 
 def test_features_stay_on_disk(block_directory):
-    assert isinstance(contract.read(block_directory).train.features, np.memmap)
+    assert isinstance(reading.read(block_directory).train.features, np.memmap)
 
 
 def test_classes_are_numbered_without_train_input(block_directory):
     (block_directory / "train_input.json").unlink()
-    assert contract.read(block_directory).classes == ("class 1", "class 2", "class 3")
+    assert reading.read(block_directory).classes == ("class 1", "class 2", "class 3")
 
 
 def test_an_info_file_elsewhere_names_the_classes(block_directory, tmp_path):
     (tmp_path / "info.json").write_text(json.dumps({"classes": ["x", "y", "z"], "maxTrainingTimeSeconds": 1200}))
-    data = contract.read(block_directory, tmp_path / "info.json")
+    data = reading.read(block_directory, tmp_path / "info.json")
     assert data.classes == ("x", "y", "z")
     assert data.max_training_seconds == 1200
 
@@ -54,20 +51,20 @@ def test_four_column_labels_are_read(block_directory):
         "Y_split_train.npy",
         lambda y: np.stack([y.argmax(1) + 1, *[np.zeros(len(y))] * 3], axis=1).astype(np.int32),
     )
-    assert contract.read(block_directory).train.labels[:4].tolist() == [0, 1, 2, 0]
+    assert reading.read(block_directory).train.labels[:4].tolist() == [0, 1, 2, 0]
 
 
 def test_flat_images_are_reshaped_by_the_info_file(tmp_path):
     write_arrays(tmp_path, inputShapeString="(48, 48, 3)")
     for name in ("X_split_train.npy", "X_split_test.npy"):
         change(tmp_path, name, lambda x: x.reshape(len(x), -1))
-    assert contract.read(tmp_path).size == 48
+    assert reading.read(tmp_path).size == 48
 
 
 def test_sample_ids_name_the_images(block_directory):
     ids = {"train": list(range(30)), "validation": list(range(100, 110))}
     (block_directory / "sample_id_details.json").write_text(json.dumps(ids))
-    assert contract.read(block_directory).validation.sample_names[:2] == ("100", "101")
+    assert reading.read(block_directory).validation.sample_names[:2] == ("100", "101")
 
 
 @pytest.mark.parametrize("name", ["X_split_train.npy", "Y_split_train.npy", "X_split_test.npy", "Y_split_test.npy"])
@@ -95,7 +92,7 @@ def test_a_missing_array_is_named(block_directory, name):
         ("Y_split_train.npy", lambda y: y[:, 0], "one-hot"),
         ("Y_split_train.npy", lambda y: np.pad(y, ((0, 0), (0, 2))), "5 classes but train_input.json names 3"),
         ("Y_split_test.npy", lambda y: y[:, :2], "2 columns but there are 3"),
-        ("Y_split_train.npy", lambda y: np.full((30, 4), 9, np.int32), "label 9, outside 1 to 3"),
+        ("Y_split_train.npy", lambda _: np.full((30, 4), 9, np.int32), "label 9, outside 1 to 3"),
     ],
 )
 def test_bad_arrays_are_refused_in_one_line(block_directory, name, function, words):
@@ -132,43 +129,3 @@ def test_real_detection_labels_are_refused(shared_data, block_directory):
     real = shared_data / "studio" / "detection-labels" / "Y_split_train.npy"
     (block_directory / "Y_split_train.npy").write_bytes(real.read_bytes())
     assert "bounding boxes" in refusal(block_directory)
-
-
-@given(st.integers(0, 300), st.sampled_from(["<f4", "|u1"]))
-def test_an_array_written_row_by_row_is_a_plain_npy_file(tmp_path_factory, rows, dtype):
-    path = tmp_path_factory.mktemp("rows") / "rows.npy"
-    expected = np.arange(rows * 6).reshape(rows, 2, 3).astype(dtype)
-    with ArrayWriter(path, (2, 3), dtype) as writer:
-        for row in expected:
-            writer.append(row)
-    loaded = np.load(path)
-    assert loaded.dtype == np.dtype(dtype)
-    assert np.array_equal(loaded, expected)
-
-
-def test_what_was_written_is_read_back(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 256, (6, 48, 48, 3), dtype=np.uint8)
-    splits = ["train", "train", "validation", "validation", "holdout", "train"]
-    with BlockWriter(tmp_path, ["a", "b"], 48, 3, {"resize_mode": "crop"}, contract.SPLITS) as writer:
-        for number, split in enumerate(splits):
-            writer.append(split, pixels[number], number % 2, f"photo {number}")
-    data = contract.read(tmp_path)
-    assert data.classes == ("a", "b")
-    assert data.preparation == {"resize_mode": "crop"}
-    assert data.train.sample_names == ("photo 0", "photo 1", "photo 5")
-    assert np.array_equal((data.train.features * 255).round().astype(np.uint8), pixels[[0, 1, 5]])
-    assert data.holdout.labels.tolist() == [0]
-
-
-def test_a_holdout_of_an_earlier_preparation_is_removed(tmp_path):
-    write_arrays(tmp_path, holdout=6)
-    with BlockWriter(tmp_path, ["a", "b"], 48, 3, {}) as writer:
-        for number in range(4):
-            writer.append("train" if number < 2 else "validation", np.zeros((48, 48, 3), np.uint8), number % 2, "x")
-    assert contract.read(tmp_path).holdout is None
-
-
-def test_nothing_is_left_when_writing_fails(tmp_path):
-    with pytest.raises(RuntimeError), BlockWriter(tmp_path, ["a", "b"], 48, 3, {}):
-        raise RuntimeError
-    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,110 @@
+"""Which photos train, which validate and which are held out: as given with the photos, else by a hash of each name."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from block.data.contract import SPLITS
+from block.data.labels import EXPORT_FILES, export_entries
+from block.data.photo_folder import PhotoFolder, some, split_folders
+from block.errors import BlockError
+
+# Pascal VOC's lists of photos; the later ones are more particular and override the earlier.
+VOC_LISTS = {"trainval": "train", "train": "train", "val": "validation", "test": "holdout"}
+# Edge Impulse's categories; "split" leaves the decision to whoever reads the file.
+EXPORT_CATEGORIES = {"training": "train", "split": "train", "testing": "holdout"}
+VALIDATION_PERCENT = 20
+
+
+def choose_splits(folder: PhotoFolder, labels: Mapping[str, str], seed: int) -> tuple[dict[str, str], str]:
+    """Each photo's split, and a phrase that says where it came from."""
+    origin, splits = _given_splits(folder)
+    given = set(splits.values())
+    if splits:
+        _check_given_splits(folder, labels, origin, splits)
+    if "validation" in given:
+        return splits, f"as given by {origin}"
+    splits = splits or dict.fromkeys(folder.paths, "train")
+    training = {name: label for name, label in labels.items() if splits[name] == "train"}
+    validation = _pick_validation(folder.root, training, seed)
+    how = f"{VALIDATION_PERCENT} % of each class's training photos validate (seed {seed})"
+    if "holdout" in given:
+        how = f"{origin}; {how}"
+    return splits | dict.fromkeys(validation, "validation"), how
+
+
+def _given_splits(folder: PhotoFolder) -> tuple[str, dict[str, str]]:
+    """The split that comes with the photos and its origin; empty where none does."""
+    by_folder = split_folders(folder.paths)
+    if by_folder:
+        tops = sorted(by_folder, key=lambda top: SPLITS.index(by_folder[top]))
+        origin = "the folders " + ", ".join(f"{top}/" for top in tops)
+        top_of = {name: name.split("/")[0] for name in folder.paths}
+        return origin, {name: by_folder[top] for name, top in top_of.items() if top in by_folder}
+    categories = {name: str(entry.get("category")) for name, entry in export_entries(folder).items()}
+    by_category = {
+        name: EXPORT_CATEGORIES[category]
+        for name, category in categories.items()
+        if name in folder.paths and category in EXPORT_CATEGORIES
+    }
+    if by_category:
+        return f"the categories in {EXPORT_FILES[0]}", by_category
+    return "the lists in ImageSets/Main", _splits_from_voc_lists(folder)
+
+
+def _splits_from_voc_lists(folder: PhotoFolder) -> dict[str, str]:
+    splits: dict[str, str] = {}
+    for place in sorted({path.parent for path in folder.paths.values() if path.parent.name == "JPEGImages"}):
+        lists = place.parent / "ImageSets" / "Main"
+        files = [(lists / f"{list_name}.txt", split) for list_name, split in VOC_LISTS.items()]
+        by_stem = {
+            line.strip(): split
+            for file, split in files
+            if file.is_file()
+            for line in file.read_text(encoding="utf-8", errors="replace").splitlines()
+        }
+        splits |= {
+            name: by_stem[path.stem]
+            for name, path in folder.paths.items()
+            if path.parent == place and path.stem in by_stem
+        }
+    return splits
+
+
+def _check_given_splits(folder: PhotoFolder, labels: Mapping[str, str], origin: str, splits: Mapping[str, str]) -> None:
+    outside = [name for name in folder.paths if name not in splits]
+    if outside:
+        raise BlockError(
+            f"{len(outside)} of {len(folder.paths)} photos in {folder.root} have no place in "
+            f"{origin}: {some(outside)}. Give them one, or move them out of the folder."
+        )
+    taught = {label for name, label in labels.items() if splits[name] == "train"}
+    untaught = sorted(set(labels.values()) - taught)
+    if untaught:
+        raise BlockError(
+            f"{folder.root} has no training photos of class {some(untaught)}, going by "
+            f"{origin}. Add some, or remove the class."
+        )
+
+
+def _pick_validation(root: Path, labels: Mapping[str, str], seed: int) -> list[str]:
+    """A share of each class, at least one photo; independent of the other classes."""
+    by_class: dict[str, list[str]] = {}
+    for name, label in labels.items():
+        by_class.setdefault(label, []).append(name)
+    lonely = sorted(label for label, names in by_class.items() if len(names) < 2)
+    if lonely:
+        raise BlockError(
+            f"{root} has only one training photo of class {some(lonely)}; each class needs at "
+            "least two, to learn from and to validate. Add photos, or remove the class."
+        )
+    picked: list[str] = []
+    for names in by_class.values():
+        count = max(1, (len(names) * VALIDATION_PERCENT + 50) // 100)
+        picked += sorted(names, key=lambda name: _rank(name, seed))[:count]
+    return picked
+
+
+def _rank(name: str, seed: int) -> bytes:
+    # A hash of the name: a new photo moves hardly any other photo to another split.
+    return hashlib.sha256(f"{seed}/{name}".encode()).digest()

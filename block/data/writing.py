@@ -1,0 +1,104 @@
+"""A block directory, written image by image; at most one image is held in memory."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from block.data.contract import (
+    FEATURE_FILES,
+    INFO_FILE,
+    LABEL_FILES,
+    PHOTOS_FILE,
+    SAMPLE_IDS_FILE,
+    SPLITS,
+    replacing,
+    write_json,
+)
+
+
+class ArrayFile:
+    """A .npy file that grows by rows of shape `row_shape`; whole once it is closed."""
+
+    def __init__(self, file: BinaryIO, row_shape: tuple[int, ...], dtype: str = "<f4") -> None:
+        self._file, self._row_shape, self._dtype, self._rows = file, row_shape, np.dtype(dtype), 0
+        self._write_header()
+
+    def append(self, row: np.ndarray) -> None:
+        """Adds one row; raises ValueError when it has another shape than the others."""
+        if row.shape != self._row_shape:
+            raise ValueError(f"row of shape {row.shape}, expected {self._row_shape}")
+        self._file.write(np.ascontiguousarray(row, self._dtype).tobytes())
+        self._rows += 1
+
+    def close(self) -> None:
+        """Writes the number of rows into the header, which NumPy pads so that it may grow in place."""
+        with self._file:
+            self._file.seek(0)
+            self._write_header()
+
+    def _write_header(self) -> None:
+        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._rows, *self._row_shape)}
+        np.lib.format.write_array_header_2_0(self._file, header)
+
+
+class BlockWriter:
+    """Takes the images of a classification block directory, one at a time; made by `block_writer`."""
+
+    def __init__(self, features: dict[str, ArrayFile], labels: dict[str, ArrayFile], classes: int) -> None:
+        self._features, self._labels = features, labels
+        self._one_hot = np.eye(classes, dtype=np.float32)
+        self.names: dict[str, list[str]] = {split: [] for split in features}
+
+    def append(self, split: str, pixels: np.ndarray, label: int, name: str) -> None:
+        """Adds one image: `pixels` (size, size, channels) uint8, `label` an index into the classes."""
+        self._features[split].append(pixels.astype(np.float32) / np.float32(255))
+        self._labels[split].append(self._one_hot[label])
+        self.names[split].append(name)
+
+
+@contextmanager
+def block_writer(
+    directory: Path,
+    classes: Sequence[str],
+    size: int,
+    channels: int,
+    preparation: dict[str, Any],
+    splits: Sequence[str] = ("train", "validation"),
+) -> Iterator[BlockWriter]:
+    """Opens a block directory for writing; its files appear under their names together, when the body ends well.
+
+    `preparation` is noted beside the images' names; it may still change while they are written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    shape = (size, size, channels)
+    # all arrays are closed, which a full disk would stop, before the first takes its name
+    with ExitStack() as replacements, ExitStack() as files:
+
+        def grow(name: str, row_shape: tuple[int, ...]) -> ArrayFile:
+            path = replacements.enter_context(replacing(directory / name))
+            return files.enter_context(closing(ArrayFile(path.open("wb"), row_shape)))
+
+        features = {split: grow(FEATURE_FILES[split], shape) for split in splits}
+        labels = {split: grow(LABEL_FILES[split], (len(classes),)) for split in splits}
+        writer = BlockWriter(features, labels, len(classes))
+        yield writer
+    for split in set(SPLITS) - set(splits):
+        # left by an earlier preparation, it would be read as a part of this one
+        (directory / FEATURE_FILES[split]).unlink(missing_ok=True)
+        (directory / LABEL_FILES[split]).unlink(missing_ok=True)
+    info = {"classes": list(classes), "mode": "classification", "inputShapeString": str(shape), "yType": "npy"}
+    write_json(directory / INFO_FILE, info)
+    write_json(directory / SAMPLE_IDS_FILE, _sample_ids(writer.names))
+    write_json(directory / PHOTOS_FILE, {"preparation": preparation, "photos": writer.names})
+
+
+def _sample_ids(names: dict[str, list[str]]) -> dict[str, list[int]]:
+    # numbers as Studio gives them, in row order; the holdout is unknown to Studio
+    train, validation = len(names["train"]), len(names["validation"])
+    return {
+        "train": list(range(1, train + 1)),
+        "validation": list(range(train + 1, train + validation + 1)),
+    }

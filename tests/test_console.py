@@ -1,0 +1,89 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from block import console
+from block.errors import BlockError
+
+
+def test_sizes_read_well():
+    assert [console.size_text(size) for size in (999, 2048, 48_000, 3 * 1024**2)] == [
+        "999 B",
+        "2.0 KB",
+        "46.9 KB",
+        "3.0 MB",
+    ]
+
+
+def test_tables_align(capsys):
+    console.table([["class", "train"], ["apple", "5"], ["kiwi", "120"]])
+    assert capsys.readouterr().out == "  class  train\n  apple      5\n  kiwi     120\n"
+
+
+def test_a_long_job_says_that_it_goes_on_and_a_short_one_does_not(capsys, monkeypatch):
+    console.say("start")
+    console.still_going("quick")
+    monkeypatch.setattr(console._Voice, "last_line", time.monotonic() - console.HEARTBEAT_SECONDS)
+    console.still_going("slow")
+    console.still_going("quick again")
+    assert capsys.readouterr().out == "start\n  slow\n"
+
+
+def test_photos_are_counted_when_they_take_long(capsys, monkeypatch):
+    monkeypatch.setattr(console, "HEARTBEAT_SECONDS", 0.0)
+    assert list(console.track(["a", "b"], "Photos")) == ["a", "b"]
+    assert capsys.readouterr().out == "  Photos: 0 of 2\n  Photos: 1 of 2\n"
+
+
+LONG_STAGE = """
+import os, time
+from block import console
+console.HEARTBEAT_SECONDS = 0.05
+stages = console.Stages(["one", "three"])
+with stages.run("one") as notes, console.foreign_output_hidden(debug=False):
+    os.write(1, b"native chatter")
+    print("python chatter")
+    time.sleep(0.2)
+    notes.append("5 KB")
+"""
+
+
+def test_a_long_stage_beats_even_while_other_output_is_hidden():
+    result = subprocess.run([sys.executable, "-c", LONG_STAGE], capture_output=True, text=True, check=True)
+    beat, *_, last = result.stdout.splitlines()
+    assert beat == "  one: 0 s so far"
+    assert last.startswith("[1/2] one    ok") and last.endswith("s  5 KB")
+    assert "chatter" not in result.stdout
+
+
+def test_hidden_output_comes_back_after_an_error(capfd):
+    with pytest.raises(ValueError), console.foreign_output_hidden(debug=False):
+        os.write(2, b"hidden\n")
+        raise ValueError
+    os.write(2, b"seen\n")
+    assert capfd.readouterr().err == "seen\n"
+
+
+def test_debugging_shows_other_output(capfd):
+    with console.foreign_output_hidden(debug=True):
+        os.write(1, b"chatter\n")
+    assert capfd.readouterr().out == "chatter\n"
+
+
+def test_errors_are_a_line_on_standard_error(capsys):
+    with pytest.raises(SystemExit) as stop, console.friendly_errors(debug=False):
+        raise BlockError("No photos in x; add some.")
+    assert stop.value.code == 1
+    assert capsys.readouterr().err == "Error: No photos in x; add some.\n"
+
+
+def test_a_terminal_gets_a_progress_bar():
+    pty = pytest.importorskip("pty")
+    program = "from block import console; list(console.track(list(range(5)), 'Photos'))"
+    leader, follower = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stdout=follower, check=True)
+    os.close(follower)
+    assert b"Photos" in os.read(leader, 4096)
