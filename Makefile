@@ -1,14 +1,17 @@
 # make demo   draws a data set, trains on it and shows what comes out
 # make test   lint and tests
+# make test-container   builds the image and runs it as Studio and a person would; needs Docker
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch without CUDA where pip would bring it
 
 PYTHON := python3.11
 TORCH_INDEX :=
 BIN := .venv/bin
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+IMAGE := esp32-vision-block
 DEMO := demo
+DEMO_EPOCHS := 30
 
-.PHONY: venv demo test lint
+.PHONY: venv demo test lint test-container
 
 venv: .venv/installed
 
@@ -25,7 +28,10 @@ demo: venv
 	@$(BIN)/python -m block weights || echo "Going on without them."
 	$(BIN)/python -m block demo --out $(DEMO)/photos
 	$(BIN)/python train.py --data-directory $(DEMO)/photos --out-directory $(DEMO)/out --labels-from name \
-	  --library-name fruit_spotter
+	  --library-name fruit_spotter --epochs $(DEMO_EPOCHS)
+	@echo
+	@echo "Next: the same with your own photos, sorted into one folder for each class:"
+	@echo "  $(BIN)/python train.py --data-directory photos --out-directory out"
 
 lint: venv
 	$(BIN)/ruff check .
@@ -34,3 +40,8 @@ lint: venv
 
 test: lint
 	$(BIN)/pytest
+
+# TORCH_INDEX= builds with whichever torch pip finds by itself; not named, the Dockerfile's own index is used
+test-container: venv
+	docker build --tag $(IMAGE) $(if $(findstring command,$(origin TORCH_INDEX)),--build-arg TORCH_INDEX=$(TORCH_INDEX)) .
+	CONTAINER_IMAGE=$(IMAGE) REQUIRE_CONTAINER=1 $(BIN)/pytest container_tests

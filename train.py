@@ -11,7 +11,7 @@ from block import options
 from block.console import friendly_errors
 
 
-@click.command(context_settings={"ignore_unknown_options": True, "allow_extra_args": True})
+@click.command(context_settings={"max_content_width": 110, "ignore_unknown_options": True, "allow_extra_args": True})
 @options.contract_options
 @options.studio_options
 @options.photo_options

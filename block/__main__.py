@@ -16,10 +16,10 @@ def block() -> None:
 
 
 @block.command()
-@click.option("--out", type=options.DIRECTORY, required=True, help="Folder for the photos.")
+@click.option("--out", type=options.PATH, required=True, help="Folder for the photos.")
 @click.option("--photos", type=click.IntRange(5), default=120, show_default=True, help="Training photos of each kind.")
 @click.option("--test-photos", type=click.IntRange(1), default=30, show_default=True, help="Test photos of each kind.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Another seed draws other photos.")
+@click.option("--seed", type=options.SEED, default=1, show_default=True, help="Another seed draws other photos.")
 @options.debug_option
 def demo(out: Path, photos: int, test_photos: int, seed: int, debug: bool) -> None:
     """Draw a data set of apples, bananas and oranges, with labels and boxes.
@@ -27,18 +27,20 @@ def demo(out: Path, photos: int, test_photos: int, seed: int, debug: bool) -> No
     Example: python -m block demo --out demo/photos
     """
     with friendly_errors(debug):
+        from block.data import contract
         from block.data.demo import write_demo
 
+        contract.make_folder(out)
         write_demo(out, photos, test_photos, seed, track=lambda jobs: console.track(jobs, "Drawing"))
         say(f"Drew {3 * (photos + test_photos)} photos of three kinds of fruit in {out}")
         say(f"Next: python train.py --labels-from name --data-directory {out} --out-directory {out.parent / 'out'}")
 
 
 @block.command()
-@click.argument("photos", type=options.DIRECTORY)
-@click.option("--out", type=options.DIRECTORY, required=True, help="Folder for the arrays.")
+@click.argument("photos", type=options.PATH)
+@click.option("--out", type=options.PATH, required=True, help="Folder for the arrays.")
 @options.photo_options
-@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the split.")
+@click.option("--seed", type=options.SEED, default=1, show_default=True, help="Seed of the split.")
 @options.debug_option
 def prepare(photos: Path, out: Path, seed: int, debug: bool, **values: Any) -> None:
     """Turn a folder of PHOTOS into the arrays that train.py and Studio use.
@@ -47,19 +49,22 @@ def prepare(photos: Path, out: Path, seed: int, debug: bool, **values: Any) -> N
     """
     with friendly_errors(debug):
         from block import learn
-        from block.data import reading
+        from block.data import contract, reading
+        from block.data import photos as photo_folders
         from block.report import summary
 
+        photo_folders.refuse_own_output(photos, out)
+        contract.make_folder(out)
         learn.prepare(photos, out, PhotoSettings(**values), seed)
         summary.describe_data(reading.read(out))
-        say(f"Next: python train.py --data-directory {out} --out-directory out")
+        say(f"Next: {console.command('train.py', '--data-directory', out, '--out-directory', 'out')}")
 
 
 @block.command()
-@click.argument("out", type=options.DIRECTORY)
+@click.argument("out", type=options.PATH)
 @click.option(
     "--data-directory",
-    type=options.DIRECTORY,
+    type=options.PATH,
     default=None,
     help="Arrays to calibrate and score with.  [default: those the run was trained on]",
 )
@@ -86,7 +91,7 @@ def convert(out: Path, data_directory: Path | None, debug: bool) -> None:
 )
 @click.option(
     "--out",
-    type=options.DIRECTORY,
+    type=options.PATH,
     default=None,
     help="Folder for the weights.  [default: $BLOCK_WEIGHTS, else the folder weights of the project]",
 )
@@ -97,9 +102,11 @@ def weights(width: tuple[str, ...], out: Path | None, debug: bool) -> None:
     Example: python -m block weights --width 0.35 --width 1.0
     """
     with friendly_errors(debug):
+        from block.data import contract
         from block.model import backbone
 
         folder = out or backbone.weights_folder()
+        contract.make_folder(folder)
         for chosen in map(float, width):
             paths = backbone.paths(chosen, folder)
             if all(path.exists() for path in paths):

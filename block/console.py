@@ -4,12 +4,14 @@ Studio takes a silent job for a dead one, so whatever lasts longer than ten seco
 """
 
 import os
+import shlex
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TextIO, TypeVar
 
 import click
@@ -30,8 +32,9 @@ class _Voice:
 
 def say(text: str = "") -> None:
     """Prints a line at once, so that a log that is followed never lags."""
-    click.echo(text, file=_Voice.stream)
-    (_Voice.stream or sys.stdout).flush()
+    stream = _Voice.stream or sys.stdout
+    click.echo(text, file=stream)
+    stream.flush()
     _Voice.last_line = time.monotonic()
 
 
@@ -55,6 +58,14 @@ def table(rows: Sequence[Sequence[str]]) -> None:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         say("  " + "  ".join(cells).rstrip())
+
+
+def command(*arguments: object) -> str:
+    """A command line for the Python that runs this, as one types it in this folder."""
+    python = Path(sys.executable)
+    here = Path.cwd()
+    shown = python.relative_to(here) if python.is_relative_to(here) else "python3"
+    return shlex.join(map(str, (shown, *arguments)))
 
 
 def size_text(size_bytes: float) -> str:
@@ -89,18 +100,22 @@ class Stages:
         """Runs a stage; what the body appends to the value is printed behind the time."""
         notes: list[str] = []
         start = time.monotonic()
-        with _beating(name):
-            yield notes
-        self.done += 1
-        self.seconds[name] = time.monotonic() - start
-        width = max(map(len, self.names))
-        line = f"[{self.done}/{len(self.names)}] {name.ljust(width)}  ok  {self.seconds[name]:5.1f} s"
-        say("  ".join([line, *notes]))
+        outcome = "failed"
+        try:
+            with beating(name):
+                yield notes
+            outcome = "ok"
+        finally:
+            self.done += 1
+            self.seconds[name] = time.monotonic() - start
+            width = max(map(len, self.names))
+            line = f"[{self.done}/{len(self.names)}] {name.ljust(width)}  {outcome}  {self.seconds[name]:5.1f} s"
+            say("  ".join([line, *notes]))
 
 
 @contextmanager
-def _beating(name: str) -> Iterator[None]:
-    # a thread, because other libraries' long calls cannot be asked to say something
+def beating(name: str) -> Iterator[None]:
+    """Says every ten seconds that `name` goes on, from a thread: other libraries' long calls say nothing."""
     finished = threading.Event()
 
     def beat() -> None:

@@ -24,9 +24,10 @@ if TYPE_CHECKING:
     from block.model.network import NetworkShape
     from block.report.results import Probabilities
 
-# held back from Studio's time limit for what follows training: imports and conversion, then each scored image
+# held back from Studio's time limit for what follows training: imports and conversion, then each scored image;
+# seconds for all four runtimes at width 1.0 and 96 px on a busy machine, in proportion to the network's work
 EXPORT_RESERVE_SECONDS = 90.0
-SCORING_SECONDS_PER_IMAGE = 0.1
+SCORING_SECONDS_PER_IMAGE = 0.25
 # of a short time limit at least this share is spent on training
 LEAST_TRAINING_SHARE = 0.3
 
@@ -47,65 +48,72 @@ def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) ->
     """Learns from a data directory and fills an output folder; raises BlockError for whatever a person can mend."""
     started = time.monotonic()
     if ignored:
-        say(f"Ignored, not options of this block: {', '.join(ignored)}")
-    outputs = make_output_folder(settings.out_directory)
+        warn(f"ignored, not options of this block: {', '.join(ignored)}")
+    check_directories(settings)
+    contract.make_folder(settings.out_directory)
+    outputs = Outputs(settings.out_directory)
     run = Run(settings, outputs, read_data(settings, outputs), debug)
     summary.describe_data(run.data)
+    read = time.monotonic()
     fit(run, started)
-    finish(run)
+    finish(run, {"reading": read - started, "training": time.monotonic() - read})
 
 
 def convert(out_directory: Path, data_directory: Path | None = None, debug: bool = False) -> None:
     """Makes everything that follows training again, from weights.pt and settings.json of an earlier run."""
     outputs = Outputs(out_directory)
+    if not outputs.settings.exists():
+        raise BlockError(f"{outputs.settings} does not exist; name the output folder of a run that finished an epoch.")
     noted = contract.read_json(outputs.settings)
     settings = from_dict(noted["settings"] | {"out_directory": out_directory})
-    data = reading.read(data_directory or Path(noted["data_directory"]), None if data_directory else settings.info_file)
-    now = {"classes": list(data.classes), "size": data.size, "channels": data.channels}
-    different = [name for name, value in now.items() if value != noted[name]]
-    if different:
-        raise BlockError(
-            f"{outputs.weights} was trained on data with other {' and '.join(different)}; name the data it "
-            "was trained on with --data-directory."
-        )
-    finish(Run(settings, outputs, data, debug))
+    data = reading.read(find_arrays(outputs, noted, data_directory), classes=noted["classes"])
+    for name, value in (("size", data.size), ("channels", data.channels)):
+        if value != noted[name]:
+            raise BlockError(
+                f"{outputs.weights} was trained on images of {name} {noted[name]}, those in {data.directory} have "
+                f"{value}; name the data it was trained on with --data-directory."
+            )
+    finish(Run(settings, outputs, data, debug), {})
+
+
+def find_arrays(outputs: Outputs, noted: dict[str, Any], named: Path | None) -> Path:
+    """Where the arrays of an earlier run are now: the folder named, the one noted, or those prepared beside it."""
+    folders = [named] if named else [Path(noted["arrays_directory"]), outputs.prepared]
+    for folder in folders:
+        if contract.is_block_directory(folder):
+            return folder
+    raise BlockError(f"The arrays of that run are not in {folders[0]}; say where they are with --data-directory.")
 
 
 # --- read ------------------------------------------------------------------------------------------------------
 
 
-def make_output_folder(directory: Path) -> Outputs:
-    """The output folder, made and tried; raises BlockError before any work when nothing can be written there."""
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        trial = directory / ".writable"
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise BlockError(
-            f"Nothing can be written to --out-directory {directory}: {error.strerror}. "
-            "Choose another folder or change its permissions."
-        ) from error
-    return Outputs(directory)
-
-
-def read_data(settings: Settings, outputs: Outputs) -> BlockData:
-    """The examples; a folder of photos is prepared into the output folder first."""
+def check_directories(settings: Settings) -> None:
+    """Refuses a data directory without data, before anything is made."""
     directory = settings.data_directory
     if not directory.is_dir():
         raise BlockError(
             f"--data-directory {directory} is not a folder; name the folder with Studio's arrays or with photos."
         )
     if contract.is_block_directory(directory):
-        return reading.read(directory, settings.info_file)
+        return
     if not photos.is_photo_folder(directory):
         raise BlockError(
             f"--data-directory {directory} holds neither Studio's arrays "
             f"({contract.FEATURE_FILES['train']} and the others) nor photos."
         )
-    say(f"{directory} is a folder of photos: preparing it into {outputs.prepared}")
-    prepare(directory, outputs.prepared, settings.photos, settings.seed)
-    return reading.read(outputs.prepared, settings.info_file)
+    photos.refuse_own_output(directory, settings.out_directory)
+
+
+def read_data(settings: Settings, outputs: Outputs) -> BlockData:
+    """The examples; a folder of photos is prepared into the output folder first."""
+    directory = settings.data_directory
+    if not contract.is_block_directory(directory):
+        say(f"{directory} is a folder of photos: preparing it into {outputs.prepared}")
+        prepare(directory, outputs.prepared, settings.photos, settings.seed)
+        directory = outputs.prepared
+    with console.beating("Reading the arrays"):
+        return reading.read(directory, settings.info_file)
 
 
 def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
@@ -142,7 +150,6 @@ def fit(run: Run, started: float) -> None:
     say(f"Device: {device.type} ({reason})")
     network = classification.build_network(network_shape(run))
     network_facts = initialise(run, network)
-    write_settings(run)
     task = classification.ClassificationTask(data.train.labels, len(data.classes))
     recipe = training.Recipe(
         epochs=settings.epochs,
@@ -150,7 +157,7 @@ def fit(run: Run, started: float) -> None:
         batch_size=settings.batch_size,
         seed=settings.seed,
         augment=photo_augmentation(data.size) if settings.augment else None,
-        deadline=training_deadline(data, started),
+        deadline=training_deadline(run, started),
     )
     trainer = training.Trainer(network, task, data.train, data.validation, recipe, device)
     history: list[training.Epoch] = []
@@ -159,7 +166,7 @@ def fit(run: Run, started: float) -> None:
         history.append(epoch)
         if epoch.is_best:
             kept = {"epoch": epoch.number, "validation_loss": epoch.validation_loss, "device": device.type}
-            save_weights(outputs, judged, {"network": network_facts, "training": kept})
+            save_weights(run, judged, {"network": network_facts, "training": kept})
         results.write_history(outputs.history, history)
         console.epoch_row(
             epoch.number,
@@ -214,37 +221,37 @@ def initialise(run: Run, network: "nn.Module") -> dict[str, Any]:
     }
 
 
-def training_deadline(data: BlockData, started: float) -> float | None:
+def training_deadline(run: Run, started: float) -> float | None:
     """When training must end so that conversion and scoring fit into Studio's time limit too (time.monotonic())."""
-    limit = data.max_training_seconds
+    data, limit = run.data, run.data.max_training_seconds
     if limit is None:
         return None
     scored = sum(len(split) for name, split in data.splits.items() if name != "train")
-    reserve = EXPORT_RESERVE_SECONDS + SCORING_SECONDS_PER_IMAGE * scored
+    relative_work = run.settings.width * (data.size / 96) ** 2
+    reserve = EXPORT_RESERVE_SECONDS + SCORING_SECONDS_PER_IMAGE * relative_work * scored
     return started + max(limit - reserve, limit * LEAST_TRAINING_SHARE)
 
 
-def write_settings(run: Run) -> None:
-    """settings.json: what `convert` needs beside weights.pt."""
-    settings, data = run.settings, run.data
-    contract.write_json(
-        run.outputs.settings,
-        {
-            "settings": settings.as_dict(),
-            "data_directory": str(data.directory),
-            "classes": list(data.classes),
-            "size": data.size,
-            "channels": data.channels,
-        },
-    )
+def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
+    """Writes weights.pt and the settings that `convert` needs beside it.
 
-
-def save_weights(outputs: Outputs, network: "nn.Module", facts: dict[str, Any]) -> None:
-    """Writes weights.pt; the exports of earlier weights go, so that no folder holds two different networks."""
+    The exports of earlier weights go, so that no folder holds two different networks.
+    """
     import torch
 
+    outputs = run.outputs
     with contract.replacing(outputs.weights) as temporary:
         torch.save({"state": network.state_dict(), "facts": facts}, temporary)
+    contract.write_json(
+        outputs.settings,
+        {
+            "settings": run.settings.as_dict(),
+            "arrays_directory": str(run.data.directory.resolve()),
+            "classes": list(run.data.classes),
+            "size": run.data.size,
+            "channels": run.data.channels,
+        },
+    )
     for path in outputs.made_from_weights:
         path.unlink(missing_ok=True)
 
@@ -266,21 +273,40 @@ def load_weights(run: Run) -> tuple["nn.Module", dict[str, Any]]:
 # --- export, score, write down -----------------------------------------------------------------------------------
 
 
-def finish(run: Run) -> None:
-    """Everything after training: from weights.pt to the exports, their scores and the table a person reads."""
-    from block.measure import footprint
+def finish(run: Run, seconds: dict[str, float]) -> None:
+    """Everything after training: from weights.pt to the exports, their scores and the table a person reads.
+
+    `seconds` are those of the stages before; metrics.json has them all. Once the models are there, nothing that
+    fails makes the run a failure.
+    """
     from block.model.network import WithSoftmax
 
     network, facts = load_weights(run)
     network = WithSoftmax(network)
     stages = console.Stages(STAGES)
     export(run, network, stages)
+    try:
+        judge(run, network, facts, stages, seconds)
+    except Exception as error:
+        if run.debug:
+            raise
+        reason = " ".join(str(error).split())
+        warn(f"the models are in {run.outputs.directory}, but judging them failed: {type(error).__name__}: {reason}")
+        say(f"To try that again: {console.command('-m', 'block', 'convert', run.outputs.directory)}")
+
+
+def judge(
+    run: Run, network: "nn.Module", facts: dict[str, Any], stages: console.Stages, seconds: dict[str, float]
+) -> None:
+    """What the models are worth and what they cost a board, written down and shown."""
+    from block.measure import footprint
+
     with stages.run("scores"):
         scores, probabilities = score(run, network)
     with stages.run("memory"):
         costs = footprint.measure(run.outputs.tflite_int8)
     with stages.run("results"):
-        write_results(run, facts, scores, probabilities, costs, stages.seconds)
+        write_results(run, facts, scores, probabilities, costs, seconds | stages.seconds)
     summary.describe_results(run.outputs, scores, costs)
 
 
@@ -321,6 +347,8 @@ def score(run: Run, network: "nn.Module") -> tuple[dict[str, dict[str, "Scores"]
         name: {runtime: evaluate.predict_all(predict, split.features) for runtime, predict in predictors.items()}
         for name, split in judged.items()
     }
+    for by_runtime in probabilities.values():
+        evaluate.check_conversion(by_runtime["torch"], by_runtime["tflite_float32"])
     scores = {
         name: {
             runtime: evaluate.evaluate(values, judged[name].labels, run.data.classes)

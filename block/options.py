@@ -13,7 +13,8 @@ from esp32_deploy.pixels import RESIZE_MODES
 
 Command = Callable[..., Any]
 DEFAULTS = {name: field.default for name, field in Settings.__dataclass_fields__.items()}
-DIRECTORY = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
+SEED = click.IntRange(0, 2**32 - 1)
 
 
 def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -27,35 +28,29 @@ def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 def _switch(flag: str, help: str) -> Callable[[Command], Command]:
     # Studio passes a boolean as 1 or 0, never as a bare flag
-    name = flag.removeprefix("--").replace("-", "_")
-    default = "1" if DEFAULTS[name] else "0"
+    default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
     return click.option(
-        flag,
-        type=click.Choice(["1", "0"]),
-        default=default,
-        show_default=True,
-        help=help,
-        callback=lambda _context, _option, value: value == "1",
+        flag, type=click.BOOL, default=default, show_default="1" if default else "0", metavar="1|0", help=help
     )
 
 
 contract_options = _group(
     click.option(
         "--data-directory",
-        type=DIRECTORY,
+        type=PATH,
         required=True,
         help="Studio's arrays (X_split_train.npy and the others), or a folder of photos.",
     ),
     click.option(
         "--out-directory",
-        type=DIRECTORY,
+        type=PATH,
         required=True,
         help="Where the models and everything else go; made if it is not there.",
     ),
     click.option(
         "--info-file",
         "--input-file",
-        type=DIRECTORY,
+        type=PATH,
         default=None,
         help="Studio's train_input.json.  [default: the one in the data directory, if any]",
     ),
@@ -90,7 +85,7 @@ studio_options = _group(
         help="Name of the Arduino library: letters, digits, underscores.",
     ),
     click.option(
-        "--batch-size", type=int, default=DEFAULTS["batch_size"], show_default=True, help="Images a training step."
+        "--batch-size", type=int, default=DEFAULTS["batch_size"], show_default=True, help="Images per training step."
     ),
     click.option(
         "--cut",
@@ -101,7 +96,7 @@ studio_options = _group(
     ),
     click.option(
         "--seed",
-        type=int,
+        type=SEED,
         default=DEFAULTS["seed"],
         show_default=True,
         help="Seed of every random choice: the same seed gives the same files.",
@@ -125,6 +120,7 @@ photo_options = _group(
     ),
     click.option(
         "--colour",
+        "--color",
         type=click.Choice(list(COLOUR_CHANNELS)),
         default=PhotoSettings.colour,
         show_default=True,

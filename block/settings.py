@@ -58,7 +58,7 @@ class Settings:
     learning_rate: float = 0.003
     """Peak of the learning-rate schedule."""
     batch_size: int = 32
-    """Images a step."""
+    """Images per training step."""
     width: float = 0.35
     """MobileNetV2's width multiplier."""
     cut: CutChoice = "auto"
@@ -103,7 +103,10 @@ def from_dict(values: dict[str, Any]) -> Settings:
     known = {field.name: values[field.name] for field in fields(Settings) if field.name in values}
     for name in ("data_directory", "out_directory", "info_file"):
         known[name] = Path(known[name]) if known.get(name) else None
-    known["photos"] = PhotoSettings(**known.get("photos", {}))
+    photos = known.get("photos", {})
+    known["photos"] = PhotoSettings(
+        **{name: photos[name] for name in PhotoSettings.__dataclass_fields__ if name in photos}
+    )
     return cast(Any, Settings)(**known)
 
 

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from block.errors import BlockError
 from block.measure import evaluate
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.4, 0.1], [0.0, 0.0, 1.0]])
@@ -40,6 +41,12 @@ def test_accuracy_is_the_confusion_matrix_diagonal(labels, seed):
     probabilities = np.random.default_rng(seed).dirichlet([1, 1, 1], len(labels))
     scores = evaluate.evaluate(probabilities, np.array(labels), ["a", "b", "c"])
     assert scores.accuracy == pytest.approx(np.trace(scores.confusion) / len(labels))
+
+
+def test_a_conversion_that_computes_something_else_is_refused():
+    evaluate.check_conversion(PROBABILITIES, PROBABILITIES + 1e-5)
+    with pytest.raises(BlockError, match=r"differs from the trained network by 0\.[0-9]+"):
+        evaluate.check_conversion(PROBABILITIES, PROBABILITIES[:, [1, 0, 2]])
 
 
 def test_agreement_counts_equal_answers():

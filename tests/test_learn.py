@@ -13,6 +13,9 @@ from PIL import Image
 from block import learn
 from block.__main__ import block
 from block.data import contract, reading
+from block.errors import BlockError
+from block.model import classification
+from block.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {
@@ -64,11 +67,10 @@ def test_a_run_prints_a_row_an_epoch_and_not_one_foreign_line(finished):
     _, result = finished
     assert result.stderr == ""
     lines = result.stdout.splitlines()
-    assert lines[0] == "Ignored, not options of this block: --mystery, 7"
+    assert lines[0] == "Warning: ignored, not options of this block: --mystery, 7"
     assert sum(f"/{EPOCHS}  " in line for line in lines) == EPOCHS
     assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/6]" for n in range(1, 7)]
     starts = (
-        "Ignored",
         "Data",
         "Device",
         "Network",
@@ -189,22 +191,82 @@ def test_convert_refuses_data_of_another_kind(finished, tmp_path):
     other = write_arrays(tmp_path / "other", size=56)
     result = CliRunner().invoke(block, ["convert", str(finished[0]), "--data-directory", str(other)])
     assert result.exit_code == 1
-    assert "trained on data with other size" in result.output
+    assert "trained on images of size 48, those in" in result.output
 
 
 def test_convert_without_a_run_says_what_is_missing(tmp_path):
     result = CliRunner().invoke(block, ["convert", str(tmp_path)])
     assert result.exit_code == 1
-    assert result.output == f"Error: {tmp_path / 'settings.json'} does not exist.\n"
+    missing = tmp_path / "settings.json"
+    assert (
+        result.output == f"Error: {missing} does not exist; name the output folder of a run that finished an epoch.\n"
+    )
 
 
-def test_new_weights_remove_the_models_of_older_ones(tmp_path):
+def test_the_arrays_of_a_moved_run_are_found_or_asked_for(arrays, tmp_path):
+    outputs = contract.Outputs(tmp_path)
+    assert learn.find_arrays(outputs, {"arrays_directory": str(arrays)}, None) == arrays
+    with pytest.raises(BlockError, match="say where they are with --data-directory"):
+        learn.find_arrays(outputs, {"arrays_directory": str(tmp_path / "gone")}, None)
+    write_arrays(outputs.prepared)
+    assert learn.find_arrays(outputs, {"arrays_directory": str(tmp_path / "gone")}, None) == outputs.prepared
+
+
+def fitted_with(losses, arrays, out, monkeypatch):
+    # an epoch is one number: what is kept is decided by them alone
+    from block.model import training
+
+    def run_epoch(self, number, best_loss, _):
+        with torch.no_grad():
+            for parameter in self.averaged.parameters():
+                parameter.fill_(number)
+        loss = losses[number - 1]
+        return training.Epoch(number, len(losses), 1.0, loss, 0.5, 0.1, 0.1, loss < best_loss)
+
     import torch
 
-    for name in MODELS:
+    monkeypatch.setattr(training.Trainer, "_run_epoch", run_epoch)
+    out.mkdir(exist_ok=True)
+    settings = Settings(arrays, out, epochs=len(losses), pretrained=False)
+    run = learn.Run(settings, contract.Outputs(out), reading.read(arrays), debug=False)
+    learn.fit(run, 0.0)
+    network, facts = learn.load_weights(run)
+    return next(network.parameters()).flatten()[0].item(), facts["training"]["epoch"]
+
+
+def test_the_best_epochs_weights_are_kept_and_older_models_go(arrays, tmp_path, monkeypatch):
+    for name in (*MODELS, "labels.txt"):
         (tmp_path / name).touch()
-    learn.save_weights(contract.Outputs(tmp_path), torch.nn.Linear(1, 1), {})
-    assert names(tmp_path) == {"weights.pt"}
+    assert fitted_with([2.0, 1.0, 3.0], arrays, tmp_path, monkeypatch) == (2.0, 2)
+    assert names(tmp_path) == {"weights.pt", "settings.json", "history.csv"}
+
+
+def test_models_that_cannot_be_judged_are_no_failure(finished, tmp_path, monkeypatch, capsys):
+    import shutil
+
+    from block.measure import footprint
+
+    def broken(_):
+        raise OSError("no memory")
+
+    folder = tmp_path / "out"
+    shutil.copytree(finished[0], folder)
+    (folder / "metrics.json").unlink()
+    monkeypatch.setattr(footprint, "measure", broken)
+    learn.convert(folder)
+    assert set(MODELS) <= names(folder) and "metrics.json" not in names(folder)
+    assert "judging them failed: OSError: no memory" in capsys.readouterr().out
+
+
+def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path / "none"))
+    settings = Settings(arrays, tmp_path)
+    run = learn.Run(settings, contract.Outputs(tmp_path), reading.read(arrays), debug=False)
+    facts = learn.initialise(run, classification.build_network(learn.network_shape(run)))
+    output = capsys.readouterr().out
+    assert output.count("Warning") == 1
+    assert "has no ImageNet weights for width 0.35" in output and "python -m block weights --width 0.35" in output
+    assert facts["pretrained"] is None
 
 
 def photo_folder(folder):
@@ -219,8 +281,10 @@ def photo_folder(folder):
     return folder
 
 
-def test_a_folder_of_photos_becomes_a_model(tmp_path):
-    photos, out = photo_folder(tmp_path / "photos"), tmp_path / "out"
+def test_a_folder_of_photos_becomes_a_model_by_relative_paths(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    photo_folder(tmp_path / "photos")
+    photos, out = Path("photos"), Path("out")
     result = train(
         "--data-directory", photos, "--out-directory", out, "--epochs", 2, "--size", 48, "--colour", "grayscale",
         "--resize", "crop", "--cut", "block_6_expand",
@@ -230,6 +294,10 @@ def test_a_folder_of_photos_becomes_a_model(tmp_path):
     assert f"{photos} is a folder of photos: preparing it into {out / 'prepared'}" in result.stdout
     deploy = json.loads((out / "deploy.json").read_text())
     assert (deploy["labels"], deploy["colour"], deploy["resize"]) == (["leaf", "rust"], "grayscale", "crop")
+    converted = subprocess.run(
+        [sys.executable, "-m", "block", "convert", "out"], capture_output=True, text=True, check=False
+    )
+    assert converted.returncode == 0, converted.stderr
     assert [row.split(",")[1].split("/")[0] for row in (out / "predictions.csv").read_text().split()[1:]] == [
         *["leaf"] * 2,
         *["rust"] * 2,
@@ -274,11 +342,13 @@ def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tm
 
 
 def test_training_ends_early_enough_for_studios_limit(tmp_path):
-    data = reading.read(write_arrays(tmp_path, maxTrainingTimeSeconds=1200))
-    assert learn.training_deadline(data, 0.0) == pytest.approx(1200 - 90 - 0.1 * 10)
-    data = reading.read(write_arrays(tmp_path, maxTrainingTimeSeconds=60))
-    assert learn.training_deadline(data, 0.0) == pytest.approx(18)
-    assert learn.training_deadline(reading.read(write_arrays(tmp_path)), 0.0) is None
+    def deadline(limit):
+        data = reading.read(write_arrays(tmp_path, size=96, maxTrainingTimeSeconds=limit))
+        return learn.training_deadline(learn.Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
+
+    assert deadline(1200) == deadline("1200") == pytest.approx(1200 - 90 - 0.25 * 0.35 * 10)
+    assert deadline(60) == pytest.approx(18)
+    assert deadline(None) is None
 
 
 def test_help_answers_without_a_heavy_import():

@@ -54,6 +54,32 @@ def test_four_column_labels_are_read(block_directory):
     assert reading.read(block_directory).train.labels[:4].tolist() == [0, 1, 2, 0]
 
 
+def test_one_hot_integers_of_four_classes_are_not_taken_for_the_four_column_form(block_directory):
+    for name in ("Y_split_train.npy", "Y_split_test.npy"):
+        change(block_directory, name, lambda y: np.pad(y, ((0, 0), (0, 1))).astype(np.int32))
+    (block_directory / "train_input.json").unlink()
+    assert reading.read(block_directory).train.labels[:4].tolist() == [0, 1, 2, 0]
+
+
+@pytest.mark.parametrize("classes", ["abc", {"a": 1}, ["a", "a", "b"], ["a", "", "b"], ["a", "b\nc", "d"], ["a", "b"]])
+def test_class_names_that_cannot_be_told_apart_are_refused(block_directory, classes):
+    (block_directory / "train_input.json").write_text(json.dumps({"classes": classes}))
+    assert "class" in refusal(block_directory)
+
+
+def test_a_byte_order_mark_is_no_harm(block_directory):
+    path = block_directory / "train_input.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert reading.read(block_directory).classes == tuple(CLASSES)
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "{}", '{"photos": 3, "preparation": []}'])
+def test_files_that_only_decorate_never_stop_a_run(block_directory, content):
+    for name in ("photos.json", "sample_id_details.json"):
+        (block_directory / name).write_text(content)
+    assert reading.read(block_directory).train.sample_names[0] == "train-0"
+
+
 def test_flat_images_are_reshaped_by_the_info_file(tmp_path):
     write_arrays(tmp_path, inputShapeString="(48, 48, 3)")
     for name in ("X_split_train.npy", "X_split_test.npy"):
@@ -90,7 +116,8 @@ def test_a_missing_array_is_named(block_directory, name):
         ("Y_split_train.npy", lambda y: np.eye(3, dtype=np.float32)[[1] * len(y)], "of one class, 'green'"),
         ("Y_split_train.npy", lambda y: y * 0, "must have a single 1"),
         ("Y_split_train.npy", lambda y: y[:, 0], "one-hot"),
-        ("Y_split_train.npy", lambda y: np.pad(y, ((0, 0), (0, 2))), "5 classes but train_input.json names 3"),
+        ("Y_split_train.npy", lambda y: np.pad(y, ((0, 0), (0, 2))), "5 classes but 3 are named"),
+        ("Y_split_train.npy", lambda y: y.astype(str), "one-hot"),
         ("Y_split_test.npy", lambda y: y[:, :2], "2 columns but there are 3"),
         ("Y_split_train.npy", lambda _: np.full((30, 4), 9, np.int32), "label 9, outside 1 to 3"),
     ],

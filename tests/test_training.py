@@ -55,9 +55,42 @@ def test_the_same_seed_gives_the_same_weights():
     assert not all(torch.equal(one[name], different[name]) for name in one)
 
 
-def test_every_image_is_seen_but_those_that_fill_no_batch():
-    assert trainer(images=30).batches == 3
-    assert trainer(images=5).batches == 1
+def test_an_epoch_shows_no_image_twice_and_all_but_those_that_fill_no_batch():
+    whole, partial, few = trainer(images=24), trainer(images=30), trainer(images=5)
+    assert [len(one) for one, _ in whole._batches()] == [8, 8, 8]
+    assert len({image.numpy().tobytes() for images, _ in whole._batches() for image in images}) == 24
+    assert [len(one) for one, _ in partial._batches()] == [8, 8, 8]
+    assert [len(one) for one, _ in few._batches()] == [5]
+
+
+def test_the_judged_network_is_judged_as_it_will_be_used():
+    one = trainer(epochs=1)
+    modes = []
+    one.averaged.register_forward_hook(lambda module, *_: modes.append([m.training for m in module.modules()]))
+    fit(one)
+    assert modes and not any(any(mode) for mode in modes)
+    before = {name: value.clone() for name, value in one.averaged.state_dict().items()}
+    assert one._validate(lambda: None) == one._validate(lambda: None)
+    assert all(torch.equal(before[name], value) for name, value in one.averaged.state_dict().items())
+
+
+def test_a_mistake_on_a_rare_class_costs_more():
+    labels = np.array([0] * 16 + [1] * 4)
+    task = ClassificationTask(labels, 2)
+    sure_of_common, sure_of_rare = torch.tensor([[3.0, -3.0]]), torch.tensor([[-3.0, 3.0]])
+    both = torch.cat([sure_of_common, sure_of_rare])
+    only_rare_wrong = task.loss(torch.cat([sure_of_common] * 2), torch.tensor([0, 1]))
+    only_common_wrong = task.loss(torch.cat([sure_of_rare] * 2), torch.tensor([0, 1]))
+    assert only_rare_wrong > only_common_wrong > task.loss(both, torch.tensor([0, 1]))
+
+
+def test_a_validation_loss_that_is_no_number_stops_too():
+    class Broken(nn.Linear):
+        def forward(self, x):
+            return super().forward(x.mean((2, 3))) * (1.0 if self.training else float("nan"))
+
+    with pytest.raises(BlockError, match=r"validation loss became nan in epoch 1"):
+        fit(trainer(network=Broken(3, 3)))
 
 
 def test_a_loss_that_is_no_number_stops_with_a_hint():

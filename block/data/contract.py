@@ -76,7 +76,28 @@ class Outputs:
     @property
     def made_from_weights(self) -> tuple[Path, ...]:
         """What is out of date as soon as weights.pt changes."""
-        return (self.onnx, self.tflite_float32, self.tflite_int8, self.metrics, self.deploy, self.predictions)
+        return (
+            self.onnx,
+            self.tflite_float32,
+            self.tflite_int8,
+            self.labels,
+            self.metrics,
+            self.deploy,
+            self.predictions,
+        )
+
+
+def make_folder(directory: Path) -> None:
+    """Makes a folder and tries to write there; raises BlockError, before any work, when that fails."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        trial = directory / ".writable"
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise BlockError(
+            f"Nothing can be written to {directory}: {error.strerror}. Choose another folder or change its permissions."
+        ) from error
 
 
 @contextmanager
@@ -99,7 +120,7 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path) -> Any:
     """Reads a JSON file; raises BlockError that names it when it is missing or not JSON."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise BlockError(f"{path} does not exist.") from None
     except (OSError, ValueError) as error:

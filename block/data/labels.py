@@ -34,6 +34,7 @@ CAMERA_NAMES = frozenset(
         "picture",
         "pxl",
         "screenshot",
+        "whatsapp",
         "win",
     )
 )
@@ -50,19 +51,19 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
         try:
             fitting[source] = _fitting_labels(source, folder, sure=wanted is None)
         except BlockError as error:
-            problems += f"\n  {source}: {error}"
+            problems += f" {source}: {error}"
     if not fitting:
         asked = f"--labels-from {wanted} does not fit" if wanted else "Nothing names the classes of"
         raise BlockError(
-            f"{asked} the photos in {folder.root}.{problems}\n"
+            f"{asked} the photos in {folder.root}.{problems} "
             "The simplest remedy is a folder for each class, with its photos in it."
         )
     source, labels = next(iter(fitting.items()))
     if any(other != labels for other in fitting.values()):
-        ways = "".join(f"\n  --labels-from {way}: {', '.join(_classes(each))}" for way, each in fitting.items())
+        ways = "; ".join(f"--labels-from {way} ({some(_classes(each))})" for way, each in fitting.items())
         raise BlockError(
             f"The photos in {folder.root} can be labelled in {len(fitting)} ways that disagree; "
-            f"say which one you mean:{ways}"
+            f"say which one you mean: {ways}."
         )
     return source, _single_class_each(labels, folder, source)
 
@@ -85,7 +86,7 @@ def _fitting_labels(source: str, folder: PhotoFolder, sure: bool) -> Labels:
 
 def _refuse_doubtful_names(labels: Labels) -> None:
     counts = Counter(label for (label,) in labels.values())
-    doubtful = [label for label, count in counts.items() if count < 2 or label.lower() in CAMERA_NAMES]
+    doubtful = [label for label, count in counts.items() if count < 2 or label.lower().split()[0] in CAMERA_NAMES]
     if doubtful:
         raise BlockError(f"The file names do not begin with classes, going by {some(doubtful)}.")
 

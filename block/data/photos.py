@@ -63,7 +63,7 @@ def prepare(
     Raises BlockError when the classes or the split are unclear, when a class has too few photos, and when
     too many photos are unreadable.
     """
-    _refuse_own_output(photos, out)
+    refuse_own_output(photos, out)
     folder, skipped = _readable_photos(photos)
     source, labels = choose_labels(folder, labels_from)
     splits, split_from = choose_splits(folder, labels, seed)
@@ -108,7 +108,8 @@ def read_photo(path: Path) -> np.ndarray:
 # --- what is taken and what is refused ---------------------------------------------------------------------
 
 
-def _refuse_own_output(photos: Path, out: Path) -> None:
+def refuse_own_output(photos: Path, out: Path) -> None:
+    """Raises BlockError when `photos` is no folder, or when `out` lies inside it."""
     if photos.is_file():
         raise BlockError(f"{photos} is a file; give the folder with the photos (unpack archives first).")
     if not photos.is_dir():

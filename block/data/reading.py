@@ -69,10 +69,11 @@ class BlockData:
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
 
 
-def read(directory: Path, info_file: Path | None = None) -> BlockData:
+def read(directory: Path, info_file: Path | None = None, classes: Sequence[str] | None = None) -> BlockData:
     """Reads and checks a classification block directory.
 
-    Features stay on disk: the arrays are memory-mapped and checked a few rows at a time.
+    Class names are `classes`, else those of the info file (train_input.json in the directory unless named), else
+    numbers. Features stay on disk: the arrays are memory-mapped and checked a few rows at a time.
     Raises BlockError for whatever would make training meaningless, naming the file and the remedy.
     """
     info = _read_info(directory, info_file)
@@ -83,7 +84,7 @@ def read(directory: Path, info_file: Path | None = None) -> BlockData:
         listed = ", ".join(f"{FEATURE_FILES[split]} {array.shape[1:]}" for split, array in features.items())
         raise BlockError(f"The splits in {directory} hold images of different shapes: {listed}.")
     columns = {split: _read_labels(directory / LABEL_FILES[split]) for split in present}
-    classes = _class_names(directory, info, columns)
+    classes = _class_names(directory, classes or info.get("classes"), columns)
     names = _sample_names(directory)
     splits = {}
     for split in present:
@@ -112,7 +113,7 @@ def read(directory: Path, info_file: Path | None = None) -> BlockData:
         validation=splits["validation"],
         holdout=splits.get("holdout"),
         max_training_seconds=_max_training_seconds(info),
-        preparation=read_json(directory / PHOTOS_FILE)["preparation"] if (directory / PHOTOS_FILE).exists() else {},
+        preparation=_preparation(directory),
     )
 
 
@@ -131,15 +132,18 @@ def _read_info(directory: Path, info_file: Path | None) -> dict[str, Any]:
 
 
 def _max_training_seconds(info: dict[str, Any]) -> float | None:
-    value = info.get("maxTrainingTimeSeconds")
-    return float(value) if isinstance(value, (int, float)) and value > 0 else None
+    try:
+        seconds = float(info.get("maxTrainingTimeSeconds") or 0)
+    except (TypeError, ValueError):
+        return None
+    return seconds if seconds > 0 else None
 
 
 def _open_array(path: Path) -> np.ndarray:
-    if not path.exists():
+    if not path.is_file():
         raise BlockError(
-            f"{path.name} is missing in {path.parent}; a block directory holds "
-            f"{', '.join((*FEATURE_FILES.values(), *LABEL_FILES.values())[:2])} and their Y_ twins."
+            f"{path.name} is missing in {path.parent}; copy it there, or download the data again. The folder needs "
+            f"{', '.join(names[split] for names in (FEATURE_FILES, LABEL_FILES) for split in ('train', 'validation'))}."
         )
     with path.open("rb") as file:
         start = file.read(len(NPY_MAGIC))
@@ -196,9 +200,7 @@ def _unflatten(path: Path, array: np.ndarray, info: dict[str, Any]) -> np.ndarra
 
 def _read_labels(path: Path) -> np.ndarray:
     array = _open_array(path)
-    four_columns = array.ndim == 2 and array.shape[1] == 4 and np.issubdtype(array.dtype, np.integer)
-    one_hot = array.ndim == 2 and array.shape[1] >= 1 and not four_columns
-    if not (four_columns or one_hot):
+    if array.ndim != 2 or array.shape[1] < 1 or array.dtype.kind not in "fiub":
         raise BlockError(
             f"{path} has shape {array.shape} of {array.dtype}; labels come one-hot, as "
             "(number of images, number of classes)."
@@ -206,42 +208,47 @@ def _read_labels(path: Path) -> np.ndarray:
     return np.asarray(array)
 
 
-def _is_one_hot(array: np.ndarray) -> bool:
-    return not (array.shape[1] == 4 and np.issubdtype(array.dtype, np.integer))
+def _has_four_columns(array: np.ndarray) -> bool:
+    # Studio's other form: label number counted from 1, sample id, slice start and end
+    return array.shape[1] == 4 and array.dtype.kind in "iu" and bool((array[:, 1:] > 1).any() or array[:, 0].max() > 1)
 
 
-def _class_names(directory: Path, info: dict[str, Any], columns: dict[str, np.ndarray]) -> tuple[str, ...]:
+def _class_names(directory: Path, names: Any, columns: dict[str, np.ndarray]) -> tuple[str, ...]:
     train = columns["train"]
-    count = int(train.shape[1]) if _is_one_hot(train) else int(max(array[:, 0].max() for array in columns.values()))
-    names = info.get("classes")
+    counted = _has_four_columns(train)
+    count = int(max(array[:, 0].max() for array in columns.values())) if counted else int(train.shape[1])
     if not names:
         return tuple(f"class {number}" for number in range(1, count + 1))
-    if _is_one_hot(train) and len(names) != count:
+    if not isinstance(names, (list, tuple)) or len({str(name) for name in names}) < len(names):
+        raise BlockError(f'"classes" in {INFO_FILE} should be a list of different names, not {names!r}.')
+    if any(not str(name).strip() or not str(name).isprintable() for name in names):
+        raise BlockError(f"The classes {list(names)!r} include an empty name or one with a line break; rename it.")
+    if not counted and len(names) != count:
+        listed = ", ".join(map(str, names))
         raise BlockError(
-            f"{directory / LABEL_FILES['train']} has {count} classes but {INFO_FILE} names {len(names)}: "
-            f"{', '.join(map(str, names))}."
+            f"{directory / LABEL_FILES['train']} has {count} classes but {len(names)} are named: {listed}."
         )
     return tuple(str(name) for name in names)
 
 
 def _class_indices(path: Path, array: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    if _is_one_hot(array):
-        if array.shape[1] != len(classes):
-            raise BlockError(
-                f"{path} has {array.shape[1]} columns but there are {len(classes)} classes: {', '.join(classes)}."
-            )
-        wrong = np.flatnonzero(~(np.isin(array, (0, 1)).all(axis=1) & (array.sum(axis=1) == 1)))
+    if _has_four_columns(array):
+        indices = array[:, 0].astype(np.int64) - 1
+        wrong = np.flatnonzero((indices < 0) | (indices >= len(classes)))
         if len(wrong):
-            raise BlockError(f"{path} row {wrong[0]} is {array[wrong[0]].tolist()}; each row must have a single 1.")
-        return array.argmax(axis=1).astype(np.int64)
-    # Studio's four-column form: label number counted from 1, sample id, slice start and end
-    indices = array[:, 0].astype(np.int64) - 1
-    wrong = np.flatnonzero((indices < 0) | (indices >= len(classes)))
-    if len(wrong):
+            raise BlockError(
+                f"{path} row {wrong[0]} has label {array[wrong[0], 0]}, outside 1 to {len(classes)} "
+                f"({', '.join(classes)})."
+            )
+        return indices
+    if array.shape[1] != len(classes):
         raise BlockError(
-            f"{path} row {wrong[0]} has label {array[wrong[0], 0]}, outside 1 to {len(classes)} ({', '.join(classes)})."
+            f"{path} has {array.shape[1]} columns but there are {len(classes)} classes: {', '.join(classes)}."
         )
-    return indices
+    wrong = np.flatnonzero(~(np.isin(array, (0, 1)).all(axis=1) & (array.sum(axis=1) == 1)))
+    if len(wrong):
+        raise BlockError(f"{path} row {wrong[0]} is {array[wrong[0]].tolist()}; each row must have a single 1.")
+    return array.argmax(axis=1).astype(np.int64)
 
 
 def _check_values(path: Path, features: np.ndarray) -> None:
@@ -261,10 +268,18 @@ def _check_values(path: Path, features: np.ndarray) -> None:
 
 
 def _sample_names(directory: Path) -> dict[str, tuple[str, ...]]:
-    if (directory / PHOTOS_FILE).exists():
-        splits = read_json(directory / PHOTOS_FILE)["photos"]
-    elif (directory / SAMPLE_IDS_FILE).exists():
-        splits = read_json(directory / SAMPLE_IDS_FILE)
-    else:
-        return {}
-    return {split: tuple(str(name) for name in names) for split, names in splits.items() if isinstance(names, list)}
+    for path, key in ((directory / PHOTOS_FILE, "photos"), (directory / SAMPLE_IDS_FILE, None)):
+        if path.exists():
+            content = read_json(path)
+            splits = content.get(key) if key and isinstance(content, dict) else content
+            # names only decorate the predictions: a file of another form is no reason to stop
+            lists = splits.items() if isinstance(splits, dict) else ()
+            return {split: tuple(map(str, names)) for split, names in lists if isinstance(names, list)}
+    return {}
+
+
+def _preparation(directory: Path) -> dict[str, Any]:
+    path = directory / PHOTOS_FILE
+    content = read_json(path) if path.exists() else {}
+    noted = content.get("preparation") if isinstance(content, dict) else None
+    return noted if isinstance(noted, dict) else {}

@@ -69,19 +69,27 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
     """Converts model.onnx to a SavedModel folder and a float32 .tflite; `samples` (N, H, W, C) are real images."""
     _quiet_tensorflow()
     import onnx2tf
+    import tf_keras
 
+    # Keras numbers its layers through a whole process and the numbers end up in the file
+    tf_keras.backend.clear_session()
     # onnx2tf rewrites its input file and looks for its sample images in the working folder
-    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
-        np.save(ONNX2TF_SAMPLES_FILE, _onnx2tf_samples(samples))
-        shutil.copyfile(onnx_path, "model.onnx")
-        onnx2tf.convert(
-            input_onnx_file_path="model.onnx",
-            output_folder_path=str(saved_model),
-            not_use_onnxsim=True,
-            output_signaturedefs=True,
-            non_verbose=True,
-            verbosity="error",
-        )
+    with tempfile.TemporaryDirectory() as scratch:
+        np.save(Path(scratch, ONNX2TF_SAMPLES_FILE), _onnx2tf_samples(samples))
+        shutil.copyfile(onnx_path, Path(scratch, "model.onnx"))
+        output_folder = str(saved_model.resolve())
+        with contextlib.chdir(scratch):
+            try:
+                onnx2tf.convert(
+                    input_onnx_file_path="model.onnx",
+                    output_folder_path=output_folder,
+                    not_use_onnxsim=True,
+                    output_signaturedefs=True,
+                    non_verbose=True,
+                    verbosity="error",
+                )
+            except SystemExit as error:  # its way to say that it could not
+                raise BlockError(f"onnx2tf could not convert {onnx_path}; --debug shows what it printed.") from error
     with replacing(path) as temporary:
         shutil.copyfile(saved_model / "model_float32.tflite", temporary)
 

@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from block.errors import BlockError
+
 # one step of an int8 softmax is 1/256: half of it is the least that any runtime is held to have meant
 PROBABILITY_FLOOR = 1 / 512
 BATCH_IMAGES = 64
+# float32 runtimes differ by rounding, 5e-6 or so; a mistaken layout by tenths
+CONVERSION_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,16 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     clipped = np.maximum(probabilities.astype(np.float64), PROBABILITY_FLOOR)
     clipped /= clipped.sum(axis=1, keepdims=True)
     return float(-np.log(clipped[np.arange(len(labels)), labels]).mean())
+
+
+def check_conversion(trained: np.ndarray, converted: np.ndarray) -> None:
+    """Raises BlockError when a float32 export does not compute what was trained."""
+    difference = float(np.abs(trained - converted).max())
+    if difference > CONVERSION_TOLERANCE:
+        raise BlockError(
+            f"model.tflite differs from the trained network by {difference:.4f} in a probability: the conversion went "
+            "wrong. Please report this with your settings."
+        )
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from block.data.contract import replacing
 from block.errors import BlockError
 from block.model.network import Cut
 
@@ -107,7 +108,10 @@ def load_into(network: nn.Module, weights: PretrainedWeights, channels: int) -> 
     try:
         network.load_state_dict({name: state[name] for name in backbone & state.keys()}, strict=False)
     except RuntimeError as error:
-        raise BlockError(f"{weights.path} does not fit this network: {error}") from error
+        raise BlockError(
+            f"{weights.path} does not fit this network: {' '.join(str(error).split())[:200]}. Delete it, then run "
+            "python -m block weights, or train with --pretrained 0."
+        ) from error
     return sorted({name.rsplit(".", 2)[0] for name in missing})
 
 
@@ -171,9 +175,8 @@ def write(state: Mapping[str, Tensor], width: float, folder: Path) -> None:
     }
     for cut, path in zip(FILE_SUFFIXES, paths(width, folder), strict=True):
         kept = {name: value for name, value in state.items() if cut == LAST_CUT or not name.startswith("features.7.")}
-        temporary = path.with_suffix(".part")
-        torch.save(content | {"state": kept}, temporary)
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            torch.save(content | {"state": kept}, temporary)
 
 
 def from_keras(model: Any) -> dict[str, Tensor]:
@@ -218,7 +221,7 @@ def _batch_norm(name: str, layer: Any) -> dict[str, Tensor]:
         f"{name}.weight": gamma,
         f"{name}.bias": beta,
         f"{name}.running_mean": mean,
-        # may fall below zero by a hair less than 1e-5 only if Keras' variance were negative, which it never is
+        # Keras adds 1e-3 to it and torch 1e-5: the difference joins the variance
         f"{name}.running_var": variance + (KERAS_EPSILON - TORCH_EPSILON),
         f"{name}.num_batches_tracked": torch.tensor(0),
     }

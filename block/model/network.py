@@ -1,4 +1,4 @@
-"""MobileNetV2 cut after its seventh block, written as a table, with a light 1x1 head.
+"""MobileNetV2 cut at its seventh block, written as a table, with a light 1x1 head.
 
 Parameter names are torchvision's, so that weights fit both ways. Stride-2 layers pad (0, 1) as Keras does: the
 converted model then needs no PAD operator, whose copies would set the peak of the board's memory.

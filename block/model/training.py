@@ -2,6 +2,7 @@
 
 import copy
 import math
+import random
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ OnStep = Callable[[int, int, int], None]
 
 def seed_everything(seed: int) -> None:
     """Makes what torch draws and computes the same in every run on one machine."""
+    random.seed(seed)
+    np.random.seed(seed)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
@@ -128,7 +131,8 @@ class Trainer:
     def _run_epoch(self, number: int, best_loss: float, on_step: OnStep) -> Epoch:
         start = time.monotonic()
         train_loss = self._train_one_epoch(number, on_step)
-        validation_loss, score = self._validate()
+        validation_loss, score = self._validate(lambda: on_step(number, self.batches, self.batches))
+        self._check(validation_loss, "validation", number)
         return Epoch(
             number=number,
             epochs=self.epochs,
@@ -146,11 +150,7 @@ class Trainer:
         for batch, (images, targets) in enumerate(self._batches(), start=1):
             progress = min(1.0, (number - 1 + batch / self.batches) / self.epochs)
             loss = self._step(images, targets, progress)
-            if not math.isfinite(loss):
-                raise BlockError(
-                    f"The training loss became {loss} in epoch {number}; try a lower learning rate, such "
-                    f"as --learning-rate {self.recipe.learning_rate / 10:g}."
-                )
+            self._check(loss, "training", number)
             total += loss
             on_step(number, batch, self.batches)
             if self._is_late():
@@ -191,14 +191,21 @@ class Trainer:
             else:
                 mean.copy_(value)
 
-    def _validate(self) -> tuple[float, float]:
+    def _check(self, loss: float, split: str, epoch: int) -> None:
+        if not math.isfinite(loss):
+            raise BlockError(
+                f"The {split} loss became {loss} in epoch {epoch}; try a lower learning rate, such as "
+                f"--learning-rate {self.recipe.learning_rate / 10:g}."
+            )
+
+    def _validate(self, on_batch: Callable[[], None]) -> tuple[float, float]:
         self.averaged.eval()
-        rows = range(0, len(self.validation), VALIDATION_BATCH)
+        outputs = []
         with torch.inference_mode():
-            outputs = [
-                self.averaged(_images(self.validation.features[start : start + VALIDATION_BATCH]).to(self.device)).cpu()
-                for start in rows
-            ]
+            for start in range(0, len(self.validation), VALIDATION_BATCH):
+                images = _images(self.validation.features[start : start + VALIDATION_BATCH])
+                outputs.append(self.averaged(images.to(self.device)).cpu())
+                on_batch()
         return self.task.validate(torch.cat(outputs), self.task.targets(self.validation.labels))
 
     def _is_late(self) -> bool:

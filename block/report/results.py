@@ -4,8 +4,9 @@ import csv
 import resource
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, fields
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ PACKAGES = (
     "onnxruntime",
     "onnxsim",
     "tensorflow",
+    "tensorflow-cpu",
     "tflite-micro",
     "numpy",
     "pillow",
@@ -126,12 +128,20 @@ def metrics(
             path.name: path.stat().st_size for path in (outputs.onnx, outputs.tflite_float32, outputs.tflite_int8)
         },
         "settings": settings.as_dict(),
-        "package_versions": {package: version(package) for package in PACKAGES},
+        "package_versions": _package_versions(),
         "timings": {
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES_PER_MB, 1),
         },
     }
+
+
+def _package_versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
+    return found
 
 
 def deploy_manifest(
@@ -146,7 +156,8 @@ def deploy_manifest(
         "task": "classification",
         "labels": list(data.classes),
         "colour": "grayscale" if data.channels == 1 else "rgb",
-        "resize": data.preparation.get("resize_mode", settings.photos.resize),
+        # how Studio's images were made square is not known to a block
+        "resize": data.preparation.get("resize_mode"),
         "threshold": NOT_SURE_THRESHOLD,
         "figures": {
             "split": judged,

@@ -50,5 +50,5 @@ def describe_results(outputs: Outputs, scores: dict[str, dict[str, Scores]], cos
     )
     say()
     say(f"Everything lies in {outputs.directory}:")
-    say(f"  {outputs.tflite_int8.name} is the model for the board, {outputs.metrics.name} all figures,")
+    say(f"  {outputs.tflite_int8.name} is the model for the board, {outputs.metrics.name} has all figures,")
     say(f"  {outputs.predictions.name} what it said about each image.")

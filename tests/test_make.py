@@ -1,0 +1,34 @@
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    return tmp_path
+
+
+def make(checkout, *arguments):
+    return subprocess.run(["make", *arguments], cwd=checkout, capture_output=True, text=True, check=False)
+
+
+def test_a_missing_python_is_one_line_with_the_ways_out(checkout):
+    result = make(checkout, "venv", "PYTHON=python9.99")
+    assert result.returncode != 0
+    (line,) = result.stdout.splitlines()
+    assert "python9.99 is needed" in line and "Docker" in line
+    assert not (checkout / ".venv").exists()
+
+
+def test_an_index_for_cpu_wheels_reaches_pip_only_when_it_is_named(checkout):
+    index = "https://download.pytorch.org/whl/cpu"
+    assert f"--extra-index-url {index} --editable" in make(checkout, "-n", "venv", f"TORCH_INDEX={index}").stdout
+    assert "index-url" not in make(checkout, "-n", "venv").stdout
