@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _row(name: str, runs: list[BlockRun]) -> list[str]:
-    float32 = [run.score("holdout", "tflite_float32") for run in runs]
+    float32 = [run.score("holdout", "torch") for run in runs]
     int8 = [run.score("holdout", "tflm_int8") for run in runs]
     errors = [f"{mean((1 - accuracy) * 60 for accuracy, _ in scores):.3g}" for scores in (float32, int8)]
     figures = [

@@ -3,6 +3,7 @@
 Studio takes a silent job for a dead one, so whatever lasts longer than ten seconds says that it goes on.
 """
 
+import errno
 import os
 import shlex
 import sys
@@ -166,7 +167,10 @@ def friendly_errors(debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        if not isinstance(error, BlockError):
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            place = f" ({error.filename})" if error.filename else ""
+            error = BlockError(f"No space is left on the disk{place}; free some and start again.")
+        elif not isinstance(error, BlockError):
             error = BlockError(
                 f"{type(error).__name__}: {' '.join(str(error).split())} (unexpected; --debug shows where)"
             )

@@ -2,26 +2,25 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from block import console
+from block import checkpoint, console, stopping
+from block.checkpoint import Run
 from block.console import say, warn
 from block.data import contract, photos, reading
 from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.errors import BlockError
 from block.report import summary
-from block.settings import PhotoSettings, Settings, from_dict
+from block.settings import PhotoSettings, Settings
 
 if TYPE_CHECKING:
     from torch import nn
 
     from block.measure.evaluate import Scores
     from block.measure.footprint import Footprint
-    from block.model.network import NetworkShape
     from block.report.results import Probabilities
 
 # held back from Studio's time limit for what follows training: imports and conversion, then each scored image;
@@ -30,18 +29,10 @@ EXPORT_RESERVE_SECONDS = 90.0
 SCORING_SECONDS_PER_IMAGE = 0.25
 # of a short time limit at least this share is spent on training
 LEAST_TRAINING_SHARE = 0.3
+# after SIGTERM the TensorFlow Lite files are tried only if there is as much time: TensorFlow's import alone takes 5 s
+TFLITE_SECONDS = 20.0
 
 STAGES = ("ONNX", "TensorFlow Lite float32", "TensorFlow Lite int8", "scores", "memory", "results")
-
-
-@dataclass(frozen=True)
-class Run:
-    """What every chapter of a run must know."""
-
-    settings: Settings
-    outputs: Outputs
-    data: BlockData
-    debug: bool
 
 
 def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) -> None:
@@ -49,40 +40,23 @@ def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) ->
     started = time.monotonic()
     if ignored:
         warn(f"ignored, not options of this block: {', '.join(ignored)}")
-    check_directories(settings)
-    contract.make_folder(settings.out_directory)
-    outputs = Outputs(settings.out_directory)
-    run = Run(settings, outputs, read_data(settings, outputs), debug)
-    summary.describe_data(run.data)
-    read = time.monotonic()
-    fit(run, started)
-    finish(run, {"reading": read - started, "training": time.monotonic() - read})
+    with stopping.on_sigterm() as stop:
+        check_directories(settings)
+        contract.make_folder(settings.out_directory)
+        contract.check_room(settings.out_directory)
+        outputs = Outputs(settings.out_directory)
+        run = Run(settings, outputs, read_data(settings, outputs), debug)
+        summary.describe_data(run.data)
+        read = time.monotonic()
+        fit(run, started, stop)
+        finish(run, {"reading": read - started, "training": time.monotonic() - read})
 
 
 def convert(out_directory: Path, data_directory: Path | None = None, debug: bool = False) -> None:
-    """Makes everything that follows training again, from weights.pt and settings.json of an earlier run."""
-    outputs = Outputs(out_directory)
-    if not outputs.settings.exists():
-        raise BlockError(f"{outputs.settings} does not exist; name the output folder of a run that finished an epoch.")
-    noted = contract.read_json(outputs.settings)
-    settings = from_dict(noted["settings"] | {"out_directory": out_directory})
-    data = reading.read(find_arrays(outputs, noted, data_directory), classes=noted["classes"])
-    for name, value in (("size", data.size), ("channels", data.channels)):
-        if value != noted[name]:
-            raise BlockError(
-                f"{outputs.weights} was trained on images of {name} {noted[name]}, those in {data.directory} have "
-                f"{value}; name the data it was trained on with --data-directory."
-            )
-    finish(Run(settings, outputs, data, debug), {})
-
-
-def find_arrays(outputs: Outputs, noted: dict[str, Any], named: Path | None) -> Path:
-    """Where the arrays of an earlier run are now: the folder named, the one noted, or those prepared beside it."""
-    folders = [named] if named else [Path(noted["arrays_directory"]), outputs.prepared]
-    for folder in folders:
-        if contract.is_block_directory(folder):
-            return folder
-    raise BlockError(f"The arrays of that run are not in {folders[0]}; say where they are with --data-directory.")
+    """Makes everything that follows training again, from what an earlier run kept in its output folder."""
+    run = checkpoint.resume(out_directory, data_directory, debug)
+    contract.check_room(out_directory)
+    finish(run, {})
 
 
 # --- read ------------------------------------------------------------------------------------------------------
@@ -138,7 +112,7 @@ def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
 # --- fit -------------------------------------------------------------------------------------------------------
 
 
-def fit(run: Run, started: float) -> None:
+def fit(run: Run, started: float, stop: stopping.Stop) -> None:
     """Trains; weights.pt, settings.json and history.csv are on disk from every best epoch on."""
     from block.data.augment import photo_augmentation
     from block.model import classification, training
@@ -148,7 +122,7 @@ def fit(run: Run, started: float) -> None:
     training.seed_everything(settings.seed)
     device, reason = training.choose_device()
     say(f"Device: {device.type} ({reason})")
-    network = classification.build_network(network_shape(run))
+    network = classification.build_network(checkpoint.network_shape(run))
     network_facts = initialise(run, network)
     task = classification.ClassificationTask(data.train.labels, len(data.classes))
     recipe = training.Recipe(
@@ -166,7 +140,8 @@ def fit(run: Run, started: float) -> None:
         history.append(epoch)
         if epoch.is_best:
             kept = {"epoch": epoch.number, "validation_loss": epoch.validation_loss, "device": device.type}
-            save_weights(run, judged, {"network": network_facts, "training": kept})
+            checkpoint.save_weights(run, judged, {"network": network_facts, "training": kept})
+            stop.last_work = lambda: keep(run, stop)
         results.write_history(outputs.history, history)
         console.epoch_row(
             epoch.number,
@@ -183,14 +158,6 @@ def fit(run: Run, started: float) -> None:
     trainer.fit(on_epoch, lambda epoch, step, steps: console.still_going(f"epoch {epoch}: step {step} of {steps}"))
     if len(history) < settings.epochs:
         warn(f"stopped after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
-
-
-def network_shape(run: Run) -> "NetworkShape":
-    """The shape of this run's network."""
-    from block.model.network import NetworkShape
-
-    settings, data = run.settings, run.data
-    return NetworkShape(settings.width, settings.classification_cut, data.channels, len(data.classes))
 
 
 def initialise(run: Run, network: "nn.Module") -> dict[str, Any]:
@@ -232,44 +199,6 @@ def training_deadline(run: Run, started: float) -> float | None:
     return started + max(limit - reserve, limit * LEAST_TRAINING_SHARE)
 
 
-def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
-    """Writes weights.pt and the settings that `convert` needs beside it.
-
-    The exports of earlier weights go, so that no folder holds two different networks.
-    """
-    import torch
-
-    outputs = run.outputs
-    with contract.replacing(outputs.weights) as temporary:
-        torch.save({"state": network.state_dict(), "facts": facts}, temporary)
-    contract.write_json(
-        outputs.settings,
-        {
-            "settings": run.settings.as_dict(),
-            "arrays_directory": str(run.data.directory.resolve()),
-            "classes": list(run.data.classes),
-            "size": run.data.size,
-            "channels": run.data.channels,
-        },
-    )
-    for path in outputs.made_from_weights:
-        path.unlink(missing_ok=True)
-
-
-def load_weights(run: Run) -> tuple["nn.Module", dict[str, Any]]:
-    """The network of weights.pt, on the CPU, and the facts noted with it."""
-    import torch
-
-    from block.model import classification
-
-    if not run.outputs.weights.exists():
-        raise BlockError(f"{run.outputs.weights} does not exist: that run finished no epoch. Train again.")
-    content = torch.load(run.outputs.weights, map_location="cpu", weights_only=True)
-    network = classification.build_network(network_shape(run))
-    network.load_state_dict(content["state"])
-    return network, content["facts"]
-
-
 # --- export, score, write down -----------------------------------------------------------------------------------
 
 
@@ -279,12 +208,10 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     `seconds` are those of the stages before; metrics.json has them all. Once the models are there, nothing that
     fails makes the run a failure.
     """
-    from block.model.network import WithSoftmax
-
-    network, facts = load_weights(run)
-    network = WithSoftmax(network)
+    network, facts = checkpoint.load_weights(run)
     stages = console.Stages(STAGES)
-    export(run, network, stages)
+    export_onnx(run, network, stages)
+    export_tflite(run, stages)
     try:
         judge(run, network, facts, stages, seconds)
     except Exception as error:
@@ -310,14 +237,40 @@ def judge(
     summary.describe_results(run.outputs, scores, costs)
 
 
-def export(run: Run, network: "nn.Module", stages: console.Stages) -> None:
-    """model.onnx, model.tflite and model_quantized_int8_io.tflite."""
-    from block.export import convert
+def keep(run: Run, stop: stopping.Stop) -> None:
+    """After SIGTERM: the models of the best epoch as far as time goes, and a line that says what is there."""
+    outputs = run.outputs
+    say("SIGTERM came: keeping the best epoch")
+    # it may have come between weights.pt and these
+    checkpoint.write_settings(run)
+    stages = console.Stages(STAGES[:3])
+    if not outputs.onnx.exists():
+        export_onnx(run, checkpoint.load_weights(run)[0], stages)
+    if not outputs.tflite_int8.exists() and stop.seconds_left > TFLITE_SECONDS:
+        export_tflite(run, stages)
+    models = (outputs.weights, outputs.onnx, outputs.tflite_float32, outputs.tflite_int8)
+    say(f"In {outputs.directory}: {', '.join(path.name for path in models if path.exists())}")
+    say(f"To finish the run: {console.command('-m', 'block', 'convert', outputs.directory)}")
+
+
+def export_onnx(run: Run, network: "nn.Module", stages: console.Stages) -> None:
+    """model.onnx: the trained network with weights that int8 holds exactly, and a softmax."""
+    from block.export import convert, rounding
+    from block.model.network import WithSoftmax
 
     data, outputs = run.data, run.outputs
     with stages.run("ONNX") as notes, console.foreign_output_hidden(run.debug):
-        convert.to_onnx(network, data.size, data.channels, outputs.onnx)
+        images = convert.calibration_images(data.train.features, convert.ROUNDING_IMAGES)
+        rounded = rounding.with_int8_weights(network, images)
+        convert.to_onnx(WithSoftmax(rounded), data.size, data.channels, outputs.onnx)
         notes.append(console.size_text(outputs.onnx.stat().st_size))
+
+
+def export_tflite(run: Run, stages: console.Stages) -> None:
+    """model.tflite and model_quantized_int8_io.tflite from model.onnx."""
+    from block.export import convert
+
+    data, outputs = run.data, run.outputs
     calibration = convert.calibration_images(data.train.features)
     with TemporaryDirectory() as folder:
         saved_model = Path(folder) / "saved_model"
@@ -333,11 +286,12 @@ def score(run: Run, network: "nn.Module") -> tuple[dict[str, dict[str, "Scores"]
     """Every runtime on every split but the one that was learned, by split and runtime."""
     from block.export import runtimes
     from block.measure import evaluate
+    from block.model.network import WithSoftmax
 
     outputs = run.outputs
     with console.foreign_output_hidden(run.debug):
         predictors = {
-            "torch": runtimes.torch_predict(network),
+            "torch": runtimes.torch_predict(WithSoftmax(network)),
             "onnx": runtimes.onnx_predict(outputs.onnx),
             "tflite_float32": runtimes.tflite_float32_predict(outputs.tflite_float32),
             "tflm_int8": runtimes.tflm_predict(outputs.tflite_int8),
@@ -348,7 +302,7 @@ def score(run: Run, network: "nn.Module") -> tuple[dict[str, dict[str, "Scores"]
         for name, split in judged.items()
     }
     for by_runtime in probabilities.values():
-        evaluate.check_conversion(by_runtime["torch"], by_runtime["tflite_float32"])
+        evaluate.check_conversion(by_runtime["onnx"], by_runtime["tflite_float32"])
     scores = {
         name: {
             runtime: evaluate.evaluate(values, judged[name].labels, run.data.classes)

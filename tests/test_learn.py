@@ -10,12 +10,13 @@ from click.testing import CliRunner
 from conftest import CLASSES, write_arrays
 from PIL import Image
 
-from block import learn
+from block import checkpoint, learn
 from block.__main__ import block
 from block.data import contract, reading
 from block.errors import BlockError
 from block.model import classification
 from block.settings import Settings
+from block.stopping import Stop
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {
@@ -205,11 +206,11 @@ def test_convert_without_a_run_says_what_is_missing(tmp_path):
 
 def test_the_arrays_of_a_moved_run_are_found_or_asked_for(arrays, tmp_path):
     outputs = contract.Outputs(tmp_path)
-    assert learn.find_arrays(outputs, {"arrays_directory": str(arrays)}, None) == arrays
+    assert checkpoint.find_arrays(outputs, {"arrays_directory": str(arrays)}, None) == arrays
     with pytest.raises(BlockError, match="say where they are with --data-directory"):
-        learn.find_arrays(outputs, {"arrays_directory": str(tmp_path / "gone")}, None)
+        checkpoint.find_arrays(outputs, {"arrays_directory": str(tmp_path / "gone")}, None)
     write_arrays(outputs.prepared)
-    assert learn.find_arrays(outputs, {"arrays_directory": str(tmp_path / "gone")}, None) == outputs.prepared
+    assert checkpoint.find_arrays(outputs, {"arrays_directory": str(tmp_path / "gone")}, None) == outputs.prepared
 
 
 def fitted_with(losses, arrays, out, monkeypatch):
@@ -228,9 +229,9 @@ def fitted_with(losses, arrays, out, monkeypatch):
     monkeypatch.setattr(training.Trainer, "_run_epoch", run_epoch)
     out.mkdir(exist_ok=True)
     settings = Settings(arrays, out, epochs=len(losses), pretrained=False)
-    run = learn.Run(settings, contract.Outputs(out), reading.read(arrays), debug=False)
-    learn.fit(run, 0.0)
-    network, facts = learn.load_weights(run)
+    run = checkpoint.Run(settings, contract.Outputs(out), reading.read(arrays), debug=False)
+    learn.fit(run, 0.0, Stop())
+    network, facts = checkpoint.load_weights(run)
     return next(network.parameters()).flatten()[0].item(), facts["training"]["epoch"]
 
 
@@ -261,8 +262,8 @@ def test_models_that_cannot_be_judged_are_no_failure(finished, tmp_path, monkeyp
 def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path / "none"))
     settings = Settings(arrays, tmp_path)
-    run = learn.Run(settings, contract.Outputs(tmp_path), reading.read(arrays), debug=False)
-    facts = learn.initialise(run, classification.build_network(learn.network_shape(run)))
+    run = checkpoint.Run(settings, contract.Outputs(tmp_path), reading.read(arrays), debug=False)
+    facts = learn.initialise(run, classification.build_network(checkpoint.network_shape(run)))
     output = capsys.readouterr().out
     assert output.count("Warning") == 1
     assert "has no ImageNet weights for width 0.35" in output and "python -m block weights --width 0.35" in output
@@ -344,7 +345,7 @@ def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tm
 def test_training_ends_early_enough_for_studios_limit(tmp_path):
     def deadline(limit):
         data = reading.read(write_arrays(tmp_path, size=96, maxTrainingTimeSeconds=limit))
-        return learn.training_deadline(learn.Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
+        return learn.training_deadline(checkpoint.Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
 
     assert deadline(1200) == deadline("1200") == pytest.approx(1200 - 90 - 0.25 * 0.35 * 10)
     assert deadline(60) == pytest.approx(18)

@@ -5,6 +5,8 @@ is Studio's validation split, and optionally train_input.json, sample_id_details
 """
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ INFO_FILE = "train_input.json"
 SAMPLE_IDS_FILE = "sample_id_details.json"
 PHOTOS_FILE = "photos.json"
 
+# what a run writes beside prepared photos, and what its conversion needs of the folder for temporary files
+LEAST_FREE_BYTES = 50 * 1024 * 1024
 SIZES_PX = range(48, 321, 8)
 
 
@@ -98,6 +102,24 @@ def make_folder(directory: Path) -> None:
         raise BlockError(
             f"Nothing can be written to {directory}: {error.strerror}. Choose another folder or change its permissions."
         ) from error
+
+
+def check_room(directory: Path) -> None:
+    """Refuses, before any work, an output folder or one for temporary files that is too full."""
+    try:
+        temporary = Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        raise BlockError(
+            "There is no writable folder for temporary files. With docker run --read-only add --tmpfs /tmp; "
+            "elsewhere set TMPDIR to a folder."
+        ) from None
+    for folder, remedy in ((directory, "choose another --out-directory"), (temporary, "set TMPDIR to another folder")):
+        free_bytes = shutil.disk_usage(folder).free
+        if free_bytes < LEAST_FREE_BYTES:
+            raise BlockError(
+                f"{folder} has {free_bytes >> 20} MB of free space, a run needs "
+                f"{LEAST_FREE_BYTES >> 20} MB: free some or {remedy}."
+            )
 
 
 @contextmanager

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ONNX_OPSET = 17
 CALIBRATION_IMAGES = 200
+ROUNDING_IMAGES = 48
 # with 0.0 and 1.0 among the calibration pixels the input gets exactly this, and int8 = pixel - 128 on a board
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
 BOARD_OPERATORS = {"ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "RESHAPE", "SOFTMAX"}

@@ -40,7 +40,8 @@ PACKAGES = (
 # Linux counts a process's peak memory in KB, macOS in bytes
 KILOBYTES_PER_MB = 1024**2 if sys.platform == "darwin" else 1024
 
-FLOAT32, INT8 = "tflite_float32", "tflm_int8"
+# what was learned, and what the board makes of it
+FLOAT32, INT8 = "torch", "tflm_int8"
 
 Probabilities = Mapping[str, Mapping[str, np.ndarray]]
 """Probabilities (N, classes) by split, then by runtime."""

@@ -1,0 +1,103 @@
+"""What a run keeps on disk so that it can be finished later: weights.pt and settings.json."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from block.data import contract, reading
+from block.data.contract import Outputs
+from block.data.reading import BlockData
+from block.errors import BlockError
+from block.settings import Settings, from_dict
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from block.model.network import NetworkShape
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every chapter of a run must know."""
+
+    settings: Settings
+    outputs: Outputs
+    data: BlockData
+    debug: bool
+
+
+def network_shape(run: Run) -> "NetworkShape":
+    """The shape of this run's network."""
+    from block.model.network import NetworkShape
+
+    settings, data = run.settings, run.data
+    return NetworkShape(settings.width, settings.classification_cut, data.channels, len(data.classes))
+
+
+def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
+    """Writes weights.pt and the settings that `convert` needs beside it.
+
+    What belongs to earlier weights goes first: whatever interrupts this, no folder holds two different networks.
+    """
+    import torch
+
+    outputs = run.outputs
+    for path in (outputs.settings, *outputs.made_from_weights):
+        path.unlink(missing_ok=True)
+    with contract.replacing(outputs.weights) as temporary:
+        torch.save({"state": network.state_dict(), "facts": facts}, temporary)
+    write_settings(run)
+
+
+def write_settings(run: Run) -> None:
+    """settings.json: what `convert` needs beside weights.pt."""
+    contract.write_json(
+        run.outputs.settings,
+        {
+            "settings": run.settings.as_dict(),
+            "arrays_directory": str(run.data.directory.resolve()),
+            "classes": list(run.data.classes),
+            "size": run.data.size,
+            "channels": run.data.channels,
+        },
+    )
+
+
+def load_weights(run: Run) -> tuple["nn.Module", dict[str, Any]]:
+    """The network of weights.pt, on the CPU, and the facts noted with it."""
+    import torch
+
+    from block.model import classification
+
+    if not run.outputs.weights.exists():
+        raise BlockError(f"{run.outputs.weights} does not exist: that run finished no epoch. Train again.")
+    content = torch.load(run.outputs.weights, map_location="cpu", weights_only=True)
+    network = classification.build_network(network_shape(run))
+    network.load_state_dict(content["state"])
+    return network, content["facts"]
+
+
+def resume(out_directory: Path, data_directory: Path | None, debug: bool) -> Run:
+    """An earlier run, from its output folder and the arrays it was trained on, or the same ones in `data_directory`."""
+    outputs = Outputs(out_directory)
+    if not outputs.settings.exists():
+        raise BlockError(f"{outputs.settings} does not exist; name the output folder of a run that finished an epoch.")
+    noted = contract.read_json(outputs.settings)
+    settings = from_dict(noted["settings"] | {"out_directory": out_directory})
+    data = reading.read(find_arrays(outputs, noted, data_directory), classes=noted["classes"])
+    for name, value in (("size", data.size), ("channels", data.channels)):
+        if value != noted[name]:
+            raise BlockError(
+                f"{outputs.weights} was trained on images of {name} {noted[name]}, those in {data.directory} have "
+                f"{value}; name the data it was trained on with --data-directory."
+            )
+    return Run(settings, outputs, data, debug)
+
+
+def find_arrays(outputs: Outputs, noted: dict[str, Any], named: Path | None) -> Path:
+    """Where the arrays of an earlier run are now: the folder named, the one noted, or those prepared beside it."""
+    folders = [named] if named else [Path(noted["arrays_directory"]), outputs.prepared]
+    for folder in folders:
+        if contract.is_block_directory(folder):
+            return folder
+    raise BlockError(f"The arrays of that run are not in {folders[0]}; say where they are with --data-directory.")

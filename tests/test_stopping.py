@@ -1,0 +1,128 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import write_arrays
+from test_learn import names
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = {"model.onnx", "model.tflite", "model_quantized_int8_io.tflite"}
+OUT_OF_SIGHT = 100_000
+
+
+def start(program, *arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-u", *program, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def stop_at(process, line_start):
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if line.startswith(line_start):
+            break
+    else:
+        pytest.fail(f"no line begins with {line_start!r}: {''.join(seen)}")
+    process.send_signal(signal.SIGTERM)
+    started = time.monotonic()
+    rest, _ = process.communicate(timeout=60)
+    return rest.splitlines(), time.monotonic() - started
+
+
+def train(data, out, epochs=OUT_OF_SIGHT, **environment):
+    arguments = ["--data-directory", data, "--out-directory", out, "--epochs", epochs, "--pretrained", 0]
+    return start(["train.py"], *arguments, **environment)
+
+
+def test_sigterm_in_training_leaves_the_best_epochs_model(block_directory, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "model.tflite").write_text("of an earlier run")
+    process = train(block_directory, out)
+    lines, seconds = stop_at(process, "*   3/")
+    assert process.returncode == 143
+    assert seconds < 10
+    assert names(out) == {"weights.pt", "model.onnx", "settings.json", "history.csv"}
+    assert next(line for line in lines if "/100000" not in line) == "SIGTERM came: keeping the best epoch"
+    assert lines[-3] == f"In {out}: weights.pt, model.onnx"
+    assert lines[-2].startswith("To finish the run: ") and lines[-2].endswith(f"-m block convert {out}")
+    assert lines[-1] == "Stopped by SIGTERM."
+
+
+def test_sigterm_with_time_enough_leaves_the_tflites_too(block_directory, tmp_path):
+    process = train(block_directory, tmp_path / "out", BLOCK_STOP_SECONDS="120")
+    lines, _ = stop_at(process, "*   2/")
+    assert process.returncode == 143, lines
+    assert names(tmp_path / "out") == MODELS | {"weights.pt", "settings.json", "history.csv"}
+
+
+def test_sigterm_before_the_first_epoch_says_that_there_is_nothing(block_directory, tmp_path):
+    process = train(block_directory, tmp_path / "out")
+    lines, _ = stop_at(process, "  all")
+    assert process.returncode == 143
+    assert lines[-2:] == [
+        "SIGTERM came before the first epoch was finished: there is nothing to keep.",
+        "Stopped by SIGTERM.",
+    ]
+    assert names(tmp_path / "out") == set()
+
+
+def test_sigterm_while_exporting_keeps_what_is_written_and_no_scraps(block_directory, tmp_path):
+    process = train(block_directory, tmp_path / "out", epochs=1)
+    lines, seconds = stop_at(process, "[1/6] ONNX")
+    assert process.returncode == 143
+    assert seconds < 10
+    assert names(tmp_path / "out") == {"weights.pt", "model.onnx", "settings.json", "history.csv"}
+    assert "Stopped by SIGTERM." in lines
+
+
+SWALLOWED = """
+import time
+from block import stopping
+with stopping.on_sigterm() as stop:
+    stop.last_work = lambda: print("last work")
+    try:
+        print("ready")
+        time.sleep(30)
+    except:
+        print("swallowed")
+    time.sleep(30)
+"""
+ENDLESS = """
+import time
+from block import stopping
+with stopping.on_sigterm() as stop:
+    stop.last_work = lambda: time.sleep(30)
+    print("ready")
+    time.sleep(30)
+"""
+
+
+def test_a_library_that_swallows_the_exception_is_told_again():
+    process = start(["-c", SWALLOWED])
+    lines, seconds = stop_at(process, "ready")
+    assert (process.returncode, lines) == (143, ["swallowed", "last work", "Stopped by SIGTERM."])
+    assert seconds < 5
+
+
+def test_last_work_that_takes_too_long_ends_with_the_same_exit_code():
+    process = start(["-c", ENDLESS], BLOCK_STOP_SECONDS="2")
+    _, seconds = stop_at(process, "ready")
+    assert process.returncode == 143
+    assert seconds < 2
+
+
+def test_a_time_to_stop_that_is_no_number_is_refused(tmp_path):
+    process = train(write_arrays(tmp_path / "data"), tmp_path / "out", BLOCK_STOP_SECONDS="soon")
+    output, _ = process.communicate(timeout=60)
+    assert (process.returncode, output) == (1, "Error: BLOCK_STOP_SECONDS=soon is not a number of seconds.\n")
