@@ -49,7 +49,7 @@ def test_sigterm_in_training_leaves_the_best_epochs_model(block_directory, tmp_p
     out.mkdir()
     (out / "model.tflite").write_text("of an earlier run")
     process = train(block_directory, out)
-    lines, seconds = stop_at(process, "*   3/")
+    lines, seconds = stop_at(process, "*   1/")
     assert process.returncode == 143
     assert seconds < 10
     assert names(out) == {"weights.pt", "model.onnx", "settings.json", "history.csv"}
@@ -61,7 +61,7 @@ def test_sigterm_in_training_leaves_the_best_epochs_model(block_directory, tmp_p
 
 def test_sigterm_with_time_enough_leaves_the_tflites_too(block_directory, tmp_path):
     process = train(block_directory, tmp_path / "out", BLOCK_STOP_SECONDS="120")
-    lines, _ = stop_at(process, "*   2/")
+    lines, _ = stop_at(process, "*   1/")
     assert process.returncode == 143, lines
     assert names(tmp_path / "out") == MODELS | {"weights.pt", "settings.json", "history.csv"}
 
