@@ -55,7 +55,7 @@ class Settings:
     """Studio's train_input.json; None looks for it in the data directory."""
     epochs: int = 60
     """Passes over the training images."""
-    learning_rate: float = 0.003
+    learning_rate: float = 0.006
     """Peak of the learning-rate schedule."""
     batch_size: int = 32
     """Images per training step."""
@@ -79,7 +79,7 @@ class Settings:
         _at_least("--batch-size", self.batch_size, 2)
         if not 0 < self.learning_rate <= 1:
             raise BlockError(
-                f"--learning-rate {self.learning_rate:g}: choose more than 0 and at most 1; 0.003 suits most data."
+                f"--learning-rate {self.learning_rate:g}: choose more than 0 and at most 1; 0.006 suits most data."
             )
         if not LIBRARY_NAME_PATTERN.fullmatch(self.library_name):
             raise BlockError(
