@@ -50,6 +50,16 @@ def test_every_weight_is_a_whole_number_of_scales(channels):
             assert (steps - steps.round()).abs().max() < 1e-4
 
 
+def test_rows_are_rounded_as_they_would_be_alone():
+    generator = torch.Generator().manual_seed(0)
+    weights = torch.rand((6, 9), generator=generator, dtype=torch.float64) * 254 - 127
+    samples = torch.rand((6, 40, 9), generator=generator, dtype=torch.float64)
+    covariances = samples.transpose(1, 2) @ samples
+    together = rounding.round_weights(weights, covariances)
+    alone = [rounding.round_weights(w[None], c[None])[0] for w, c in zip(weights, covariances, strict=True)]
+    assert torch.equal(together, torch.stack(alone))
+
+
 def test_the_network_handed_in_is_left_alone():
     network = trained_looking_network()
     before = {name: value.clone() for name, value in network.state_dict().items()}
@@ -61,7 +71,7 @@ def test_a_filter_that_takes_differences_still_ignores_brightness():
     # large weights that sum to zero: rounded one by one they answer to plain brightness
     weights = torch.tensor([15.4] * 8 + [-123.2, 127.0, -127.0], dtype=torch.float64)
     brightness = torch.ones(11, 11, dtype=torch.float64) * 100 + torch.eye(11)
-    rounded = rounding.round_weights(weights, brightness)
+    rounded = rounding.round_weights(weights[None], brightness[None])[0]
     assert abs(weights.round().sum() - weights.sum()) > 2.9
     assert abs(rounded.sum() - weights.sum()) < 0.5
 
@@ -87,7 +97,7 @@ def test_rounding_never_errs_more_than_the_nearest_and_stays_beside_the_weight(c
     weights[0] = 127
     samples = torch.from_numpy(generator.normal(size=(3 * count, count)) + generator.normal())
     covariance = samples.T @ samples
-    rounded = rounding.round_weights(weights, covariance)
+    rounded = rounding.round_weights(weights[None], covariance[None])[0]
     assert torch.equal(rounded, rounded.round())
     assert (rounded - weights).abs().max() < 1 + 1e-9
     assert rounded.abs().max() == rounded[0] == 127

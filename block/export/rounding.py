@@ -8,6 +8,7 @@ goes into the bias, which int8 models hold in 32 bits.
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,9 +18,11 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 INT8_MAX = 127
 BATCH_IMAGES = 16
-# every flip lowers the error, so that the descent ends; this many flips a channel are far more than it takes
+WINDOWS_AN_IMAGE = 576
+# every flip lowers the error, so that the descent ends; this many are far more than it takes
 MOST_FLIPS = 1000
 WHOLE = 1e-6
+LEAST_GAIN = 1e-12
 
 
 def with_int8_weights(network: nn.Module, images: np.ndarray) -> nn.Module:
@@ -77,41 +80,46 @@ def _windows(layer: nn.Conv2d, inputs: Tensor) -> Tensor:
     """The inputs of every output pixel: (B, C, H, W) to (G, B * pixels, K), in float64 for the sums to come."""
     if layer.stride[0] == 2:
         inputs = F.pad(inputs, (0, 1, 0, 1))
-    unfolded = F.unfold(inputs, layer.kernel_size, padding=layer.padding, stride=layer.stride)  # type: ignore[arg-type]  # (B, C * k * k, L)
-    grouped = unfolded.unflatten(1, (layer.groups, -1))  # (B, G, K, L)
+    padding: Any = layer.padding  # torch's own type allows words, a convolution made here has numbers
+    unfolded = F.unfold(inputs, layer.kernel_size, padding=padding, stride=layer.stride)  # (B, C * k * k, L)
+    # neighbouring windows are much alike: a quarter of the largest planes' says as much
+    sampled = unfolded[:, :, :: -(-unfolded.shape[2] // WINDOWS_AN_IMAGE)]
+    grouped = sampled.unflatten(1, (layer.groups, -1))  # (B, G, K, L)
     return grouped.permute(1, 0, 3, 2).flatten(1, 2).double()
 
 
 @torch.no_grad()
 def round_layer(layer: nn.Conv2d, mean: Tensor, covariance: Tensor) -> None:
     """Replaces a convolution's weights by their int8 values times the scale, and corrects its bias."""
-    outputs_a_group = layer.out_channels // layer.groups
-    for channel in range(layer.out_channels):
-        group = channel // outputs_a_group
-        weights = layer.weight[channel].flatten().double()
-        scale = weights.abs().max() / INT8_MAX
-        if scale == 0:
-            continue
-        rounded = round_weights(weights / scale, covariance[group]) * scale
-        layer.weight[channel] = rounded.float().view_as(layer.weight[channel])
-        if layer.bias is not None:
-            layer.bias[channel] -= ((rounded - weights) @ mean[group]).float()
+    # one row an output channel; the channels of a group share its statistics
+    weights = layer.weight.detach().flatten(1).double()  # (outputs, K)
+    repeats = layer.out_channels // layer.groups if layer.groups > 1 else 1
+    mean, covariance = mean.repeat_interleave(repeats, 0), covariance.repeat_interleave(repeats, 0)
+    scales = weights.abs().amax(1, keepdim=True) / INT8_MAX
+    scales[scales == 0] = 1.0
+    rounded = round_weights(weights / scales, covariance) * scales
+    layer.weight.copy_(rounded.float().view_as(layer.weight))
+    if layer.bias is not None:
+        layer.bias -= ((rounded - weights) * mean).sum(1).float()
 
 
 def round_weights(weights: Tensor, covariance: Tensor) -> Tensor:
-    """Integers next to `weights` (K,) in units of the scale, so that error' covariance error is locally smallest.
+    """Integers next to `weights` (rows, K) in units of the scale, so that error' covariance error is locally smallest.
 
-    Each is the integer below or above; the largest stays what it is, since it sets the scale.
+    `covariance` is (rows, K, K), or (1, K, K) for all rows alike. Each integer is the one below or above its weight;
+    the largest weight of a row stays what it is, since it sets the scale.
     """
     rounded = weights.round()
+    rows = torch.arange(len(weights))
+    diagonal = covariance.diagonal(dim1=1, dim2=2)
     for _ in range(MOST_FLIPS):
         error = rounded - weights
         # to the integer on the other side of the weight; the largest weight is whole but for the last bits
         flip = torch.where(error > 0, -1.0, 1.0) * (error.abs() > WHOLE)
-        change = 2 * flip * (covariance @ error) + flip.square() * covariance.diagonal()
+        change = 2 * flip * (error.unsqueeze(1) @ covariance).squeeze(1) + flip.square() * diagonal
         change[(rounded + flip).abs() > INT8_MAX] = 0
-        best = int(change.argmin())
-        if change[best] >= -1e-12:
+        gain, best = change.min(1)
+        if gain.min() >= -LEAST_GAIN:
             break
-        rounded[best] += flip[best]
+        rounded[rows, best] += flip[rows, best] * (gain < -LEAST_GAIN)
     return rounded
