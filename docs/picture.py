@@ -1,6 +1,6 @@
-"""Draws docs/demo.png: photos the network had never seen, with what the int8 model said about them.
+"""Draws docs/demo.jpg: photos the network had never seen, with what the int8 model said about them.
 
-python docs/picture.py demo/photos demo/out docs/demo.png
+python docs/picture.py demo/photos demo/out docs/demo.jpg
 """
 
 import csv
@@ -30,7 +30,7 @@ def draw(photos: Path, out: Path, picture: Path) -> None:
         colour = RIGHT if row["int8_label"] == row["label"] else WRONG
         caption = f"{row['int8_label']} {float(row['int8_confidence']):.0%}"
         ImageDraw.Draw(sheet).text((left, top + PHOTO_PX + 2), caption, colour, ImageFont.load_default(13))
-    sheet.save(picture, optimize=True)
+    sheet.save(picture, quality=90, optimize=True)
 
 
 def _spread(rows: list[dict[str, str]], count: int) -> list[dict[str, str]]:
