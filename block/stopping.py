@@ -89,7 +89,9 @@ def on_sigterm() -> Iterator[Stop]:
         os._exit(EXIT_CODE)
     finally:
         signal.signal(signal.SIGTERM, previous)
+        # lets the watching thread end, and in this order: one that finds SIGTERM come but nothing unwound repeats it
         stop.over.set()
+        stop.unwound.set()
         stop.came.set()
 
 

@@ -126,3 +126,16 @@ def test_a_time_to_stop_that_is_no_number_is_refused(tmp_path):
     process = train(write_arrays(tmp_path / "data"), tmp_path / "out", BLOCK_STOP_SECONDS="soon")
     output, _ = process.communicate(timeout=60)
     assert (process.returncode, output) == (1, "Error: BLOCK_STOP_SECONDS=soon is not a number of seconds.\n")
+
+
+def test_a_run_that_ended_by_itself_is_not_stopped_later():
+    program = """
+import time
+from block import stopping
+with stopping.on_sigterm():
+    pass
+time.sleep(3 * stopping.REPEAT_SECONDS)
+print("still here")
+"""
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout) == (0, "still here\n")
