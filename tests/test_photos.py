@@ -269,7 +269,7 @@ def test_sources_that_disagree_are_named(photos, out):
     for number in range(4):
         draw(photos / f"{'red' if number % 2 else 'green'}_{number}.png")
         annotate(photos / f"{'red' if number % 2 else 'green'}_{number}.xml", "apple" if number < 2 else "pear")
-    with pytest.raises(BlockError, match=r"(?s)--labels-from name: green, red.*--labels-from voc: apple, pear"):
+    with pytest.raises(BlockError, match=r"--labels-from name \(green, red\); --labels-from voc \(apple, pear\)"):
         run(photos, out)
     assert run(photos, out, labels_from="voc").classes == ("apple", "pear")
 
@@ -574,7 +574,7 @@ def test_names_from_old_archives_are_no_obstacle(photos, out):
 
 
 def test_fruit_needs_a_choice_between_names_and_boxes(shared_data, out):
-    with pytest.raises(BlockError, match=r"(?s)--labels-from name: apple, banana, mixed, orange.*--labels-from voc"):
+    with pytest.raises(BlockError, match=r"--labels-from name \(apple, banana, mixed, \.\.\.\); --labels-from voc"):
         run(shared_data / "fruit", out)
 
 
