@@ -1,0 +1,195 @@
+"""Small int8 models written with the file format's own builder, so that tests can ask for any operator and shape."""
+
+from dataclasses import dataclass, field
+from math import prod
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+VERSION = 3
+OPTIONS = {
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+    "ADD": "AddOptions",
+    "PAD": "PadOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+    "RESHAPE": "ReshapeOptions",
+    "SOFTMAX": "SoftmaxOptions",
+    "TRANSPOSE": "TransposeOptions",
+}
+
+
+@dataclass
+class TinyModel:
+    """Operators are added one after the other; each gives the number of the tensor that it computes."""
+
+    shape: tuple[int, ...]
+    seed: int = 0
+    scale: float = 1 / 255
+    zero_point: int = -128
+    tensors: list = field(default_factory=list)
+    operators: list = field(default_factory=list)
+    codes: list = field(default_factory=list)
+    buffers: list = field(default_factory=list)
+
+    def __post_init__(self):
+        self.generator = np.random.default_rng(self.seed)
+        self.buffers.append(schema.BufferT())
+        self.tensor(self.shape, self.scale, self.zero_point)
+
+    def tensor(self, shape, scale=None, zero_point=0, data=None, kind="INT8", axis=0):
+        tensor = schema.TensorT()
+        tensor.name = f"tensor {len(self.tensors)}".encode()
+        tensor.shape = list(shape)
+        tensor.type = getattr(schema.TensorType, kind)
+        tensor.buffer = 0
+        if data is not None:
+            buffer = schema.BufferT()
+            buffer.data = np.frombuffer(data.tobytes(), np.uint8)
+            self.buffers.append(buffer)
+            tensor.buffer = len(self.buffers) - 1
+        if scale is not None:
+            quantization = schema.QuantizationParametersT()
+            quantization.scale = [float(value) for value in np.atleast_1d(scale)]
+            quantization.zeroPoint = [zero_point] * len(quantization.scale)
+            quantization.quantizedDimension = axis
+            tensor.quantization = quantization
+        self.tensors.append(tensor)
+        return len(self.tensors) - 1
+
+    def shape_of(self, tensor):
+        return tuple(self.tensors[tensor].shape)
+
+    def scale_of(self, tensor):
+        return self.tensors[tensor].quantization.scale[0], self.tensors[tensor].quantization.zeroPoint[0]
+
+    def operator(self, name, inputs, output, **options):
+        code = schema.OperatorCodeT()
+        code.builtinCode = getattr(schema.BuiltinOperator, name)
+        code.deprecatedBuiltinCode = min(code.builtinCode, 127)
+        code.version = VERSION
+        self.codes.append(code)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = len(self.codes) - 1
+        operator.inputs, operator.outputs = inputs, [output]
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[name])
+        operator.builtinOptions = getattr(schema, OPTIONS[name] + "T")()
+        for key, value in options.items():
+            assert hasattr(operator.builtinOptions, key), key
+            setattr(operator.builtinOptions, key, value)
+        self.operators.append(operator)
+        return output
+
+    def constant(self, values):
+        return self.tensor(values.shape, data=values.astype(np.int32), kind="INT32")
+
+    def convolution(
+        self,
+        source,
+        channels,
+        kernel=(1, 1),
+        stride=(1, 1),
+        padding="SAME",
+        activation="NONE",
+        *,
+        depthwise=False,
+        per_channel=True,
+        bias=True,
+        output=(0.03, 5),
+    ):
+        _, height, width, inputs = self.shape_of(source)
+        outputs = inputs * channels if depthwise else channels
+        shape = (1, *kernel, outputs) if depthwise else (outputs, *kernel, inputs)
+        weights = self.generator.integers(-127, 128, shape).astype(np.int8)
+        cells = prod(kernel) * (1 if depthwise else inputs)
+        base = output[0] * 60 / (self.scale_of(source)[0] * 127 * 90 * cells**0.5)
+        scales = base * self.generator.uniform(0.4, 1.6, outputs if per_channel else 1)
+        weights_tensor = self.tensor(shape, scales.astype(np.float32), 0, weights, axis=3 if depthwise else 0)
+        biases = self.generator.integers(-3000, 3000, outputs)
+        tensors = [source, weights_tensor, self.constant(biases) if bias else -1]
+        target = self.tensor((1, *outputs_of((height, width), kernel, stride, padding), outputs), *output)
+        name = "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D"
+        extra = {"depthMultiplier": channels} if depthwise else {}
+        return self.operator(name, tensors, target, **window_options(stride, padding, activation), **extra)
+
+    def dense(self, source, channels, *, per_channel=True, output=(0.05, -3)):
+        inputs = prod(self.shape_of(source))
+        weights = self.generator.integers(-127, 128, (channels, inputs)).astype(np.int8)
+        base = output[0] * 60 / (self.scale_of(source)[0] * 127 * 90 * inputs**0.5)
+        scales = base * self.generator.uniform(0.4, 1.6, channels if per_channel else 1)
+        weights_tensor = self.tensor((channels, inputs), scales.astype(np.float32), 0, weights)
+        target = self.tensor((1, channels), *output)
+        return self.operator("FULLY_CONNECTED", [source, weights_tensor, -1], target)
+
+    def add(self, first, second, activation="NONE", output=(0.05, 3)):
+        target = self.tensor(self.shape_of(first), *output)
+        code = getattr(schema.ActivationFunctionType, activation)
+        return self.operator("ADD", [first, second], target, fusedActivationFunction=code)
+
+    def pad(self, source, rows, columns):
+        paddings = np.array([(0, 0), rows, columns, (0, 0)])
+        _, height, width, channels = self.shape_of(source)
+        target = self.tensor((1, height + sum(rows), width + sum(columns), channels), *self.scale_of(source))
+        return self.operator("PAD", [source, self.constant(paddings)], target)
+
+    def pool(self, kind, source, kernel, stride, padding="VALID", activation="NONE"):
+        _, height, width, channels = self.shape_of(source)
+        shape = (1, *outputs_of((height, width), kernel, stride, padding), channels)
+        target = self.tensor(shape, *self.scale_of(source))
+        options = window_options(stride, padding, activation)
+        window = {"filterHeight": kernel[0], "filterWidth": kernel[1]}
+        return self.operator(f"{kind}_POOL_2D", [source], target, **options, **window)
+
+    def mean(self, source, keep_dims=True, output=(0.02, 4)):
+        channels = self.shape_of(source)[3]
+        target = self.tensor((1, 1, 1, channels) if keep_dims else (1, channels), *output)
+        return self.operator("MEAN", [source, self.constant(np.array([1, 2]))], target, keepDims=keep_dims)
+
+    def reshape(self, source, shape):
+        target = self.tensor(shape, *self.scale_of(source))
+        return self.operator("RESHAPE", [source, self.constant(np.array(shape))], target, newShape=list(shape))
+
+    def softmax(self, source, beta=1.0):
+        target = self.tensor(self.shape_of(source), 1 / 256, -128)
+        return self.operator("SOFTMAX", [source], target, beta=beta)
+
+    def content(self, *outputs):
+        """The file's bytes; without outputs named, the last operator's is the model's."""
+        model, graph = schema.ModelT(), schema.SubGraphT()
+        graph.tensors, graph.operators = self.tensors, self.operators
+        graph.inputs, graph.outputs = [0], list(outputs) or list(self.operators[-1].outputs)
+        model.version, model.operatorCodes, model.buffers = VERSION, self.codes, self.buffers
+        model.subgraphs = [graph]
+        return pack(model)
+
+
+def pack(model):
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def with_outputs(content, tensors):
+    """The same model giving other tensors: how inner activations of TensorFlow Lite Micro are seen."""
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    model.subgraphs[0].outputs = list(tensors)
+    return pack(model)
+
+
+def outputs_of(extents, kernel, stride, padding):
+    if padding == "SAME":
+        return [-(-extent // step) for extent, step in zip(extents, stride, strict=True)]
+    return [(extent - size) // step + 1 for extent, size, step in zip(extents, kernel, stride, strict=True)]
+
+
+def window_options(stride, padding, activation):
+    return {
+        "padding": getattr(schema.Padding, padding),
+        "strideH": stride[0],
+        "strideW": stride[1],
+        "fusedActivationFunction": getattr(schema.ActivationFunctionType, activation),
+    }
