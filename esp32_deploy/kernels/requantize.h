@@ -1,0 +1,111 @@
+// Sums of products to bytes, bit for bit as TensorFlow Lite Micro rounds them.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace esp32_deploy {
+
+// Upper half of a signed 64-bit product.
+inline int32_t multiply_high(int32_t a, int32_t b) {
+  return static_cast<int32_t>((static_cast<int64_t>(a) * b) >> 32);
+}
+
+// Two's complement sums that may wrap on the way to a result that fits.
+inline int32_t wrapping_add(int32_t a, int32_t b) {
+  return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
+}
+
+inline uint8_t clamp_to_byte(int32_t value) {
+  if (static_cast<uint32_t>(value) > 255U) return value < 0 ? 0 : 255;
+  return static_cast<uint8_t>(value);
+}
+
+// (product + 2^30) >> 31: the doubled upper half, halves up.
+inline int32_t rounding_multiply_high(int32_t a, int32_t b) {
+  return static_cast<int32_t>((static_cast<int64_t>(a) * b + (int64_t{1} << 30)) >> 31);
+}
+
+// value / 2^exponent, halves away from zero. Written so that it cannot overflow near the largest value.
+inline int32_t rounding_divide(int32_t value, int exponent) {
+  const int32_t mask = static_cast<int32_t>((uint32_t{1} << exponent) - 1U);
+  const int32_t threshold = (mask >> 1) + (value < 0 ? 1 : 0);
+  return (value >> exponent) + ((value & mask) > threshold ? 1 : 0);
+}
+
+// value * mantissa * 2^(exponent - 31) with TensorFlow Lite Micro's two roundings.
+inline int32_t scale(int32_t value, int32_t mantissa, int exponent) {
+  const int left = exponent > 0 ? exponent : 0;
+  const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(value) << left);
+  return rounding_divide(rounding_multiply_high(shifted, mantissa), left - exponent);
+}
+
+enum class Form : uint8_t { rising, two_sided, exact };
+
+// How one layer's sums become bytes; `constants` holds Form::constants numbers for every channel.
+struct Requantization {
+  const int32_t* constants;
+  Form form;
+  uint8_t shift;
+  uint8_t post;
+  uint8_t zero;
+  uint8_t low;
+  uint8_t high;
+};
+
+// Proven equal to the exact form for every sum that the layer can reach.
+struct Rising {
+  static constexpr size_t constants = 2;
+
+  Rising(const Requantization& layer, const int32_t* channel)
+      : offset(channel[0]), factor(channel[1]), shift(layer.shift), post(layer.post) {}
+
+  uint8_t operator()(int32_t sum) const {
+    const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(sum) << shift);
+    return clamp_to_byte(multiply_high(wrapping_add(shifted, offset), factor) >> post);
+  }
+
+  int32_t offset;
+  int32_t factor;
+  int shift;
+  int post;
+};
+
+// The same where outputs come from sums of both signs: those below zero round the other way.
+struct TwoSided {
+  static constexpr size_t constants = 4;
+
+  TwoSided(const Requantization& layer, const int32_t* channel)
+      : rising(layer, channel), zero(channel[2]), below(channel[3]) {}
+
+  uint8_t operator()(int32_t sum) const {
+    const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(sum) << rising.shift);
+    int32_t total = wrapping_add(shifted, rising.offset);
+    if (sum < zero) total = wrapping_add(total, below);
+    return clamp_to_byte(multiply_high(total, rising.factor) >> rising.post);
+  }
+
+  Rising rising;
+  int32_t zero;
+  int32_t below;
+};
+
+// The definition itself, for layers without a fast form.
+struct Exact {
+  static constexpr size_t constants = 3;
+
+  Exact(const Requantization& layer, const int32_t* channel)
+      : layer(layer), bias(channel[0]), mantissa(channel[1]), exponent(channel[2]) {}
+
+  uint8_t operator()(int32_t sum) const {
+    const int32_t value = scale(wrapping_add(sum, bias), mantissa, exponent) + layer.zero;
+    return static_cast<uint8_t>(value < layer.low ? layer.low : value > layer.high ? layer.high : value);
+  }
+
+  const Requantization& layer;
+  int32_t bias;
+  int32_t mantissa;
+  int exponent;
+};
+
+}  // namespace esp32_deploy
