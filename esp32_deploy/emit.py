@@ -23,6 +23,8 @@ KERNEL_NAMESPACE = "esp32_deploy"
 
 BLOCK_CHANNELS = 4
 """Of kernels/pointwise.h."""
+FORMS = ("rising", "two_sided", "exact")
+"""Of kernels/requantize.h."""
 LINE_CHARACTERS = 116
 
 
@@ -75,14 +77,31 @@ class _Emitter:
             "plane_count": len(order),
             "stage_count": len(stages),
             "window_rows": schedule.window_rows,
+            "uses": self.uses(),
             "arrays": self.arrays,
             "layers": self.layers,
             "planes": [self.plane(number) for number in order],
             "stage_parts": parts,
             "stages": stages,
             "patches": _place(schedule.patches),
+            "corrections": _place(schedule.corrections),
             "scratch": [_place(place) for place in schedule.scratch],
             "output_plane": self.rings[self.program.output],
+        }
+
+    def uses(self) -> dict[str, bool]:
+        """The kernels that the network needs, by the names that they ask for."""
+        layers = self.program.layers
+        kinds = {layer.kind for layer in layers}
+        depthwise = [layer for layer in layers if layer.kind == "depthwise"]
+        forms = {("depthwise" if layer.kind == "depthwise" else "pointwise", _form(layer)) for layer in layers}
+        return {
+            **{f"{kind}_{form}": (kind, form) in forms for kind in ("pointwise", "depthwise") for form in FORMS},
+            "depthwise_other_windows": any(
+                layer.window.kernel != (3, 3) or layer.window.stride[1] > 2 for layer in depthwise
+            ),
+            "pool": not kinds.isdisjoint(("average_pool", "max_pool")),
+            **{kind: kind in kinds for kind in ("convolution", "add", "softmax")},
         }
 
     def add_layer(self, number: int, layer: Layer) -> None:
@@ -100,22 +119,26 @@ class _Emitter:
         if layer.kind in emitters:
             self.layers += [f"// {_comment(layer.name)}", emitters[layer.kind](number, layer)]
 
-    def array(self, name: str, values: np.ndarray) -> None:
-        kind = {1: "int8_t", 4: "int32_t"}[values.itemsize]
+    def array(self, kind: str, name: str, values: np.ndarray) -> None:
         self.constant_bytes += values.nbytes
-        self.arrays.append(f"alignas(4) const {kind} {name}[] = {{\n{_wrapped(values)}\n}};")
+        self.arrays.append(f"alignas(4) constexpr {kind} {name}[] = {{\n{_wrapped(values)}\n}};")
 
     def pointwise(self, number: int, layer: Layer) -> str:
         weights = _convolution(layer).weights.reshape(len(_convolution(layer).weights), -1)
-        return f"const Pointwise layer_{number} = {self.product(number, layer, weights)};"
+        return f"constexpr Pointwise layer_{number} = {self.product(number, layer, weights)};"
 
     def product(self, number: int, layer: Layer, weights: np.ndarray) -> str:
         """Weights (out, in) as blocks of output channels [block][in][4]."""
         outputs, inputs = weights.shape
         padded = np.zeros((-(-outputs // BLOCK_CHANNELS) * BLOCK_CHANNELS, inputs), np.int8)
         padded[:outputs] = weights
-        self.array(f"weights_{number}", padded.reshape(-1, BLOCK_CHANNELS, inputs).transpose(0, 2, 1))
-        return f"{{weights_{number}, {self.requantization(number, layer)}, {inputs}, {outputs}}}"
+        blocks = padded.reshape(-1, BLOCK_CHANNELS, inputs).transpose(0, 2, 1)
+        self.constant_bytes += blocks.nbytes
+        self.arrays.append(
+            f"alignas(4) constexpr Weights<{blocks.size}> weights_{number} = stored<{blocks.size}>({{\n"
+            f"{_wrapped(blocks)}\n}});"
+        )
+        return f"{{weights_{number}.values, {self.requantization(number, layer)}, {inputs}, {outputs}}}"
 
     def convolution(self, number: int, layer: Layer) -> str:
         weights = _convolution(layer).weights.transpose(0, 1, 3, 2)  # (out, rows, in, columns)
@@ -123,39 +146,37 @@ class _Emitter:
         product = self.product(number, layer, weights.reshape(outputs, -1))
         strip = strip_pixels(self.program, layer)
         return (
-            f"const Convolution layer_{number} = "
+            f"constexpr Convolution layer_{number} = "
             f"{{{product}, {channels}, {rows}, {columns}, {layer.window.stride[1]}, {strip}}};"
         )
 
     def depthwise(self, number: int, layer: Layer) -> str:
         weights = _convolution(layer).weights  # (rows, columns, out)
         rows, columns, outputs = weights.shape
-        self.array(f"weights_{number}", weights.transpose(2, 0, 1))
+        self.array("Tap", f"weights_{number}", weights.transpose(2, 0, 1))
         multiplier = outputs // self.program.planes[layer.sources[0]].channels
         return (
-            f"const Depthwise layer_{number} = {{weights_{number}, {self.requantization(number, layer)}, "
+            f"constexpr Depthwise layer_{number} = {{weights_{number}, {self.requantization(number, layer)}, "
             f"{rows}, {columns}, {layer.window.stride[1]}, {multiplier}}};"
         )
 
     def requantization(self, number: int, layer: Layer) -> str:
         exact, fast = _convolution(layer).exact, _convolution(layer).fast
-        form = "exact" if fast is None else "rising" if fast.below is None else "two_sided"
-        self.array(f"constants_{number}", requantization_constants(exact, fast))
+        self.array("int32_t", f"constants_{number}", requantization_constants(exact, fast))
         shift, post = (0, 0) if fast is None else (fast.shift, fast.post)
-        return f"{{constants_{number}, Form::{form}, {shift}, {post}, {exact.zero_point}, {exact.low}, {exact.high}}}"
+        fields = (shift, post, exact.zero_point, exact.low, exact.high)
+        return f"{{constants_{number}, Form::{_form(layer)}, {', '.join(map(str, fields))}}}"
 
     def pool(self, number: int, layer: Layer, is_average: bool) -> str:
         (rows, columns), width = layer.window.kernel, self.program.planes[layer.sources[0]].width
-        return (
-            f"const Pool layer_{number} = {{{rows}, {columns}, {layer.window.stride[1]}, {layer.window.left}, {width}, "
-            f"{layer.low}, {layer.high}, {str(is_average).lower()}}};"
-        )
+        fields = (rows, columns, layer.window.stride[1], layer.window.left, width, layer.low, layer.high)
+        return f"constexpr Pool layer_{number} = {{{', '.join(map(str, fields))}, {str(is_average).lower()}}};"
 
     def mean(self, number: int, layer: Layer) -> str:
         mean, plane = layer.parameters, self.program.planes[layer.sources[0]]
         assert isinstance(mean, Mean)
         return (
-            f"const Mean layer_{number} = {{{mean.multiplier.mantissa}, {plane.height * plane.width}, "
+            f"constexpr Mean layer_{number} = {{{mean.multiplier.mantissa}, {plane.height * plane.width}, "
             f"{mean.multiplier.exponent}, {mean.source_zero}, {mean.target_zero}}};"
         )
 
@@ -170,7 +191,7 @@ class _Emitter:
             parts[:2], weights, zeros = parts[1::-1], weights[::-1], zeros[::-1]
         offset, shift = (0, 0) if fast is None else (fast.offset, fast.shift)
         return (
-            f"const Addition layer_{number} = {{{weights[0]}, {weights[1]}, {offset}, {shift}, "
+            f"constexpr Addition layer_{number} = {{{weights[0]}, {weights[1]}, {offset}, {shift}, "
             f"{str(fast is None).lower()}, {zeros[0]}, {zeros[1]}, {exact.zero_point}, {exact.low}, {exact.high}, "
             f"{{{', '.join(str(part.mantissa) for part in parts)}}}, "
             f"{{{', '.join(str(part.exponent) for part in parts)}}}}};"
@@ -187,7 +208,7 @@ class _Emitter:
         scaling = layer.parameters
         assert isinstance(scaling, SoftmaxScaling)
         return (
-            f"const Softmax layer_{number} = {{{scaling.multiplier.mantissa}, {scaling.least_difference}, "
+            f"constexpr Softmax layer_{number} = {{{scaling.multiplier.mantissa}, {scaling.least_difference}, "
             f"{max(scaling.multiplier.exponent, 0)}}};"
         )
 
@@ -202,12 +223,12 @@ class _Emitter:
         head = "nullptr"
         if stage.head is not None:
             head = f"&head_{number}"
-            parts.append(f"const Head head_{number} = {self.head(number, stage)};")
+            parts.append(f"constexpr Head head_{number} = {self.head(number, stage)};")
         steps = "nullptr"
         if stage.steps:
             steps = f"steps_{number}"
             rows = [self.step(step, into[id(step)], stage.residual(place)) for place, step in enumerate(stage.steps)]
-            parts.append(f"const Step steps_{number}[] = {{\n    " + ",\n    ".join(rows) + ",\n};")
+            parts.append(f"constexpr Step steps_{number}[] = {{\n    " + ",\n    ".join(rows) + ",\n};")
         window = "{nullptr, 0, 0, 0, Operation::none, Into::target}"
         if stage.window is not None:
             window = self.step(stage.window, into[id(stage.window)], None)
@@ -247,6 +268,14 @@ def requantization_constants(exact: ExactRequantization, fast: FastRequantizatio
         columns = [fast.offset, fast.factor, fast.zero, -fast.below]
     # offsets are added modulo 2^32
     return np.stack(columns, axis=1).astype(np.int64).astype(np.uint32).view(np.int32)
+
+
+def _form(layer: Layer) -> str | None:
+    """How a layer's sums become bytes; None for layers without weights."""
+    if not isinstance(layer.parameters, Convolution):
+        return None
+    fast = layer.parameters.fast
+    return "exact" if fast is None else "rising" if fast.below is None else "two_sided"
 
 
 def _convolution(layer: Layer) -> Convolution:

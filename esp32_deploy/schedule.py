@@ -145,6 +145,8 @@ class Schedule:
     sums: dict[int, Place]
     """A mean's 32-bit sums, by stage."""
     patches: Place
+    corrections: Place
+    """A 32-bit sum for every pixel that a 1x1 convolution reads."""
     scratch: tuple[Place, Place]
     segments: tuple[int, ...]
     """Bytes of every segment."""
@@ -173,11 +175,20 @@ def plan(program: Program) -> Schedule:
         if stage.window is not None and stage.window.kind == "mean"
     }
     patches = memory.place(max([0, *(_patch_bytes(program, stage) for stage in stages)]), "patches")
+    corrections = memory.place(4 * max(_pixels_summed(program, stage) for stage in stages), "pixel sums")
     scratch = [
         memory.place(max([0, *(scratch_bytes(program, stage)[which] for stage in stages)]), "a row") for which in (0, 1)
     ]
     return Schedule(
-        program, tuple(stages), buffers, chunks, sums, patches, (scratch[0], scratch[1]), tuple(memory.segments)
+        program,
+        tuple(stages),
+        buffers,
+        chunks,
+        sums,
+        patches,
+        corrections,
+        (scratch[0], scratch[1]),
+        tuple(memory.segments),
     )
 
 
@@ -341,6 +352,12 @@ def _patch_bytes(program: Program, stage: Stage) -> int:
         return 0
     weights = stage.window.parameters.weights
     return weights[0].size * strip_pixels(program, stage.window)
+
+
+def _pixels_summed(program: Program, stage: Stage) -> int:
+    """Pixels of the fresh rows that a head reads, or of the row that a step or a convolution's strip reads."""
+    head = 0 if stage.head is None else stage.fresh * program.planes[stage.source].width
+    return max(head, program.planes[stage.target].width)
 
 
 def places(stage: Stage) -> list[str]:

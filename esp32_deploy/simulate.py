@@ -4,8 +4,10 @@ Targets are what Debian's packages bring: the host, rv32imc (the ESP32-C3's inst
 ESP32's family). Emulators count instructions exactly, whatever else the machine does.
 """
 
+import re
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,17 @@ COMPILE_SECONDS = 300
 
 # far more than any supported network needs
 TFLM_ARENA_BYTES = 32 * 1024 * 1024
+
+# the allocator writes to the process's standard error: it gets a process of its own
+PRINT_ALLOCATIONS = f"""
+import sys, numpy
+from tflite_micro.python.tflite_micro import runtime
+interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size={TFLM_ARENA_BYTES})
+interpreter.set_input(numpy.zeros(interpreter.get_input_details(0)["shape"], "int8"), 0)
+interpreter.invoke()
+interpreter.print_allocations()
+"""
+ARENA_TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 
 
 class SimulationError(RuntimeError):
@@ -85,7 +98,7 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Run:
-    """What a model gave on a target, and what it took; counts of the last input, None where nothing is counted."""
+    """What a model gave on a target, and what it took: the most of any input, None where nothing is counted."""
 
     outputs: np.ndarray
     """(inputs, height, width, channels) int8."""
@@ -139,7 +152,7 @@ def run(
         raise SimulationError(f"The model gave {outputs.size} bytes on {target.name}, not {np.prod(shape)}.")
     return Run(
         outputs=(outputs.astype(np.int16) - 128).astype(np.int8).reshape(shape),
-        instructions=int(lines["instructions"][-1]) if target.counts else None,
+        instructions=max(map(int, lines["instructions"])) if target.counts else None,
         stack_bytes=max(map(int, lines["stack"])) if target.counts else None,
         static_bytes=schedule.bytes + int(lines["object"][0]) + data_bytes,
         flash_bytes=flash_bytes,
@@ -183,6 +196,16 @@ def tflm_outputs(path: Path, inputs: np.ndarray) -> np.ndarray:
         interpreter.invoke()
         outputs.append(interpreter.get_output(0).copy())
     return np.concatenate(outputs)
+
+
+def tflm_arena_bytes(path: Path) -> int | None:
+    """The smallest arena that serves the model, as TensorFlow Lite Micro's own allocator reports it.
+
+    None where tflite-micro is not installed or does not run the model.
+    """
+    done = subprocess.run([sys.executable, "-c", PRINT_ALLOCATIONS, str(path)], capture_output=True, text=True)
+    total = ARENA_TOTAL.search(done.stderr)
+    return None if total is None else int(total[1])
 
 
 def _compile(target: Target, arguments: tuple[str, ...], folder: Path) -> None:

@@ -31,17 +31,25 @@ inline uint8_t add_exactly(const Addition& layer, int32_t x, int32_t y) {
   return static_cast<uint8_t>(value < layer.low ? layer.low : value > layer.high ? layer.high : value);
 }
 
+inline void add_line(const Addition& layer, const uint8_t* x, const uint8_t* y, uint8_t* out, size_t pixels) {
+  const uint32_t first = static_cast<uint32_t>(layer.first);
+  const uint32_t second = static_cast<uint32_t>(layer.second);
+  const uint32_t offset = static_cast<uint32_t>(layer.offset);
+  const int shift = layer.shift;
+  const uint8_t* const end = out + pixels;
+  while (out != end) {
+    const uint32_t sum = first * *x++ + second * *y++ + offset;
+    *out++ = static_cast<uint8_t>(clamp_to_byte(static_cast<int32_t>(sum) >> shift));
+  }
+}
+
 inline void add(const Addition& layer, Lines<const uint8_t> x, Lines<const uint8_t> y, Lines<uint8_t> out,
                 size_t pixels, size_t channels) {
   for (size_t channel = 0; channel < channels; ++channel) {
-    for (size_t p = 0; p < pixels; ++p) {
-      if (layer.is_exact) {
-        out.data[p] = add_exactly(layer, x.data[p], y.data[p]);
-        continue;
-      }
-      const uint32_t sum = static_cast<uint32_t>(layer.first * x.data[p]) +
-                           static_cast<uint32_t>(layer.second * y.data[p]) + static_cast<uint32_t>(layer.offset);
-      out.data[p] = clamp_to_byte(static_cast<int32_t>(sum) >> layer.shift);
+    if (!layer.is_exact) {
+      add_line(layer, x.data, y.data, out.data, pixels);
+    } else {
+      for (size_t p = 0; p < pixels; ++p) out.data[p] = add_exactly(layer, x.data[p], y.data[p]);
     }
     x.data += x.pitch;
     y.data += y.pitch;
@@ -113,8 +121,8 @@ inline void softmax_pixel(const Softmax& layer, const uint8_t* in, size_t in_pit
   const int shift = sum_bits - headroom + 31 - output_bits;
   for (size_t c = 0; c < channels; ++c) {
     const int32_t value = power(c);
-    out[c * out_pitch] =
-        value < 0 ? uint8_t{0} : clamp_to_byte(rounding_divide(rounding_multiply_high(reciprocal, value), shift));
+    const int32_t scaled = rounding_divide(rounding_multiply_high(reciprocal, value < 0 ? 0 : value), shift);
+    out[c * out_pitch] = static_cast<uint8_t>(clamp_to_byte(scaled));
   }
 }
 

@@ -71,7 +71,7 @@ inline void accumulate(Lines<const uint8_t> in, int32_t* sums, size_t pixels, si
 inline void finish_mean(const Mean& layer, const int32_t* sums, Lines<uint8_t> out, size_t channels) {
   for (size_t channel = 0; channel < channels; ++channel) {
     const int32_t sum = sums[channel] - layer.source_zero * layer.cells;
-    *out.data = clamp_to_byte(scale(sum, layer.mantissa, layer.exponent) + layer.target_zero);
+    *out.data = static_cast<uint8_t>(clamp_to_byte(scale(sum, layer.mantissa, layer.exponent) + layer.target_zero));
     out.data += out.pitch;
   }
 }

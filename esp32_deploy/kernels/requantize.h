@@ -4,21 +4,44 @@
 #include <stddef.h>
 #include <stdint.h>
 
+// says whether this Xtensa has an instruction for the upper half of a product
+#if defined(__XTENSA__)
+#if defined(__has_include)
+#if __has_include(<xtensa/config/core-isa.h>)
+#include <xtensa/config/core-isa.h>
+#endif
+#endif
+#endif
+
 namespace esp32_deploy {
 
+// For the few instructions that run once for every output: a call would cost as much again.
+#define ESP32_DEPLOY_INLINE inline __attribute__((always_inline))
+
 // Upper half of a signed 64-bit product.
-inline int32_t multiply_high(int32_t a, int32_t b) {
+ESP32_DEPLOY_INLINE int32_t multiply_high(int32_t a, int32_t b) {
+#if defined(__XTENSA__) && !(defined(XCHAL_HAVE_MUL32_HIGH) && XCHAL_HAVE_MUL32_HIGH)
+  // no instruction for it: from four products of halves
+  const int32_t a_low = a & 0xFFFF;
+  const int32_t a_high = a >> 16;
+  const int32_t b_low = b & 0xFFFF;
+  const int32_t b_high = b >> 16;
+  const uint32_t lowest = static_cast<uint32_t>(a_low) * static_cast<uint32_t>(b_low);
+  const int32_t middle = a_high * b_low + static_cast<int32_t>(lowest >> 16);
+  return a_high * b_high + (middle >> 16) + ((a_low * b_high + (middle & 0xFFFF)) >> 16);
+#else
   return static_cast<int32_t>((static_cast<int64_t>(a) * b) >> 32);
+#endif
 }
 
 // Two's complement sums that may wrap on the way to a result that fits.
-inline int32_t wrapping_add(int32_t a, int32_t b) {
+ESP32_DEPLOY_INLINE int32_t wrapping_add(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
 }
 
-inline uint8_t clamp_to_byte(int32_t value) {
-  if (static_cast<uint32_t>(value) > 255U) return value < 0 ? 0 : 255;
-  return static_cast<uint8_t>(value);
+// The value clamped to 0..255 is in the lower eight bits; a store takes no others.
+ESP32_DEPLOY_INLINE int32_t clamp_to_byte(int32_t value) {
+  return static_cast<uint32_t>(value) > 255U ? ~(value >> 31) : value;
 }
 
 // (product + 2^30) >> 31: the doubled upper half, halves up.
@@ -40,6 +63,9 @@ inline int32_t scale(int32_t value, int32_t mantissa, int exponent) {
   return rounding_divide(rounding_multiply_high(shifted, mantissa), left - exponent);
 }
 
+// Makes the compiler hold values in registers at this point, in its order of the sums instead of one of its own.
+ESP32_DEPLOY_INLINE void pin(int32_t& value) { __asm__("" : "+r"(value)); }
+
 enum class Form : uint8_t { rising, two_sided, exact };
 
 // How one layer's sums become bytes; `constants` holds Form::constants numbers for every channel.
@@ -57,10 +83,10 @@ struct Requantization {
 struct Rising {
   static constexpr size_t constants = 2;
 
-  Rising(const Requantization& layer, const int32_t* channel)
+  ESP32_DEPLOY_INLINE Rising(const Requantization& layer, const int32_t* channel)
       : offset(channel[0]), factor(channel[1]), shift(layer.shift), post(layer.post) {}
 
-  uint8_t operator()(int32_t sum) const {
+  ESP32_DEPLOY_INLINE int32_t operator()(int32_t sum) const {
     const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(sum) << shift);
     return clamp_to_byte(multiply_high(wrapping_add(shifted, offset), factor) >> post);
   }
@@ -75,10 +101,10 @@ struct Rising {
 struct TwoSided {
   static constexpr size_t constants = 4;
 
-  TwoSided(const Requantization& layer, const int32_t* channel)
+  ESP32_DEPLOY_INLINE TwoSided(const Requantization& layer, const int32_t* channel)
       : rising(layer, channel), zero(channel[2]), below(channel[3]) {}
 
-  uint8_t operator()(int32_t sum) const {
+  ESP32_DEPLOY_INLINE int32_t operator()(int32_t sum) const {
     const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(sum) << rising.shift);
     int32_t total = wrapping_add(shifted, rising.offset);
     if (sum < zero) total = wrapping_add(total, below);
@@ -97,9 +123,9 @@ struct Exact {
   Exact(const Requantization& layer, const int32_t* channel)
       : layer(layer), bias(channel[0]), mantissa(channel[1]), exponent(channel[2]) {}
 
-  uint8_t operator()(int32_t sum) const {
+  int32_t operator()(int32_t sum) const {
     const int32_t value = scale(wrapping_add(sum, bias), mantissa, exponent) + layer.zero;
-    return static_cast<uint8_t>(value < layer.low ? layer.low : value > layer.high ? layer.high : value);
+    return value < layer.low ? layer.low : value > layer.high ? layer.high : value;
   }
 
   const Requantization& layer;

@@ -88,6 +88,7 @@ struct Network {
   const Plane* planes;
   const Stage* stages;
   Place patches;
+  Place corrections;
   Place scratch[2];
   uint16_t plane_count;
   uint16_t stage_count;
@@ -108,20 +109,24 @@ class Stream {
  public:
   Stream(const Network& network, const State& state) : network_(network), state_(state) {}
 
-  // Forgets the last image.
-  void start() {
+  // Fills all padding, once: no row ever overwrites it.
+  void clear() {
     for (size_t p = 0; p < network_.plane_count; ++p) {
       const Plane& plane = network_.planes[p];
-      state_.rows[p] = 0;
-      if (plane.pitch != plane.width) memset(at(plane.place), plane.pad, row_bytes(plane) * plane.capacity);
+      memset(at(plane.place), plane.pad, row_bytes(plane) * plane.capacity);
     }
+    for (size_t s = 0; s < network_.stage_count; ++s)
+      if (network_.stages[s].head != nullptr) clear_chunks(network_.stages[s]);
+  }
+
+  // Forgets the last image.
+  void start() {
+    for (size_t p = 0; p < network_.plane_count; ++p) state_.rows[p] = 0;
     for (size_t s = 0; s < network_.stage_count; ++s) {
       const Stage& stage = network_.stages[s];
       state_.next[s] = stage.first;
       state_.positions[s] = 0;
-      if (stage.head != nullptr) clear_chunks(stage);
-      if (stage.window.operation == Operation::mean)
-        memset(at(stage.sums), 0, sizeof(int32_t) * stage.window.channels);
+      if (stage.window.operation == Operation::mean) memset(at(stage.sums), 0, sizeof(int32_t) * stage.window.channels);
     }
   }
 
@@ -148,6 +153,10 @@ class Stream {
 
  private:
   uint8_t* at(Place place) const { return state_.segments[place.segment] + place.offset; }
+
+  int32_t* corrections(size_t first = 0) const {
+    return reinterpret_cast<int32_t*>(at(network_.corrections)) + first;
+  }
 
   static size_t row_bytes(const Plane& plane) { return static_cast<size_t>(plane.pitch) * plane.channels; }
 
@@ -212,14 +221,18 @@ class Stream {
     const void* const parameters = operation.parameters;
     switch (operation.operation) {
       case Operation::pointwise:
-        pointwise(*static_cast<const Pointwise*>(parameters), in, out, stage.width, 0, operation.channels);
+        sum_pixels(in, static_cast<const Pointwise*>(parameters)->inputs, corrections(), stage.width);
+        pointwise(*static_cast<const Pointwise*>(parameters), in, out, stage.width, 0, operation.channels,
+                  corrections());
         break;
       case Operation::add:
-        add(*static_cast<const Addition*>(parameters), in, read_row(operation.residual, step), out, stage.width,
-            operation.channels);
+        if constexpr (Uses::add)
+          add(*static_cast<const Addition*>(parameters), in, read_row(operation.residual, step), out, stage.width,
+              operation.channels);
         break;
       case Operation::softmax:
-        softmax(*static_cast<const Softmax*>(parameters), in, out, stage.width, operation.channels);
+        if constexpr (Uses::softmax)
+          softmax(*static_cast<const Softmax*>(parameters), in, out, stage.width, operation.channels);
         break;
       default:
         break;
@@ -248,11 +261,13 @@ class Stream {
                   plane.channels);
         break;
       case Operation::convolution:
-        convolution(*static_cast<const Convolution*>(parameters), state_.windows, plane.pitch, out, stage.width,
-                    at(network_.patches), state_.windows + state_.window_rows);
+        if constexpr (Uses::convolution)
+          convolution(*static_cast<const Convolution*>(parameters), state_.windows, plane.pitch, out, stage.width,
+                    at(network_.patches), state_.windows + state_.window_rows, corrections());
         break;
       case Operation::pool:
-        pool(*static_cast<const Pool*>(parameters), state_.windows, plane.pitch, out, stage.width, plane.channels,
+        if constexpr (Uses::pool)
+          pool(*static_cast<const Pool*>(parameters), state_.windows, plane.pitch, out, stage.width, plane.channels,
              rows_inside);
         break;
       case Operation::copy:
@@ -286,12 +301,13 @@ class Stream {
     const Head& head = *stage.head;
     const Depthwise& window = *static_cast<const Depthwise*>(stage.window.parameters);
     size_t position = state_.positions[number];
+    for (int f = 0; f < stage.fresh; ++f) sum_fresh_row(stage, step, f);
     for (size_t group = 0; group < head.groups; ++group) {
       const size_t first = group * group_channels;
       const size_t left = head.parameters->outputs - first;
       const size_t count = left < group_channels ? left : group_channels;
       for (int f = 0; f < stage.fresh; ++f)
-        expand(stage, fresh_row(stage, step) + f, fresh_chunk(stage, position, f), first, count);
+        expand(stage, step, f, fresh_chunk(stage, position, f), first, count);
       if (step >= 0) {
         for (int y = 0; y < stage.kernel_rows; ++y) state_.windows[y] = window_chunk(stage, position, y);
         depthwise(window, state_.windows, head.pitch,
@@ -302,15 +318,25 @@ class Stream {
     state_.positions[number] = static_cast<uint16_t>(position);
   }
 
-  void expand(const Stage& stage, int y, uint8_t* chunk, size_t first, size_t count) {
+  void sum_fresh_row(const Stage& stage, int step, int f) {
+    const Plane& plane = network_.planes[stage.source];
+    const int y = fresh_row(stage, step) + f;
+    if (y < 0 || y >= plane.height) return;
+    sum_pixels(read_row(stage.source, y), plane.channels, corrections(static_cast<size_t>(f) * plane.width),
+               plane.width);
+  }
+
+  void expand(const Stage& stage, int step, int f, uint8_t* chunk, size_t first, size_t count) {
     const Head& head = *stage.head;
     const Plane& plane = network_.planes[stage.source];
+    const int y = fresh_row(stage, step) + f;
     if (y < 0 || y >= plane.height) {
       memset(chunk, head.pad, chunk_bytes(head));
       return;
     }
     const Lines<uint8_t> out{chunk + stage.left, head.pitch};
-    pointwise(*head.parameters, read_row(stage.source, y), out, plane.width, first, count);
+    pointwise(*head.parameters, read_row(stage.source, y), out, plane.width, first, count,
+              corrections(static_cast<size_t>(f) * plane.width));
     ESP32_DEPLOY_TAP(head.plane, y, first, out, plane.width, count);
   }
 

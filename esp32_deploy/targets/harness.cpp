@@ -81,7 +81,8 @@ int main() {
     segments[s] = memory + offset;
     offset += model::segment_bytes[s];
   }
-  static model::Model network(segments);
+  static model::Model network;
+  network.begin(segments);
   for (size_t n = 0; n < HARNESS_COUNT; ++n) {
     uint8_t* const end = stack_end();
     paint(end);
