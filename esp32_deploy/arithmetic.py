@@ -1,4 +1,4 @@
-"""TensorFlow Lite Micro's int8 arithmetic, exactly: multipliers, rounding, padding, and the operators without weights.
+"""TensorFlow Lite Micro's int8 arithmetic, exactly: multipliers, rounding, padding, scales.
 
 Source: the reference kernels of TensorFlow Lite Micro with double rounding (its default). float32 and double are
 kept apart as there, because a scale formed in the other precision moves outputs by one step. Arrays are int64.
@@ -17,7 +17,6 @@ ADD_LEFT_SHIFT = 20
 
 # Q5.26: five integer bits for the difference to the largest logit
 SOFTMAX_INTEGER_BITS = 5
-SOFTMAX_SUM_INTEGER_BITS = 12
 
 
 @dataclass(frozen=True)
@@ -131,12 +130,6 @@ def mean_multiplier(input_scale: float, output_scale: float, cells: int) -> Mult
     return Multiplier((scale.mantissa << shift) // cells, scale.exponent - shift)
 
 
-def average(sums: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Mean of int8 cells (zero point left in), halves away from zero; division truncates as in C."""
-    magnitude = (np.abs(sums) + counts // 2) // counts
-    return np.where(sums > 0, magnitude, -magnitude)
-
-
 @dataclass(frozen=True)
 class SoftmaxScaling:
     """Softmax's multiplier of differences to the largest logit, and the least difference that still counts."""
@@ -151,53 +144,3 @@ def softmax_scaling(input_scale: float, beta: float) -> SoftmaxScaling:
     multiplier = quantize_multiplier(min(beta * input_scale * (1 << fraction_bits), float(INT32_MAX)))
     radius = math.floor(((1 << SOFTMAX_INTEGER_BITS) - 1) * (1 << fraction_bits) / 2**multiplier.exponent)
     return SoftmaxScaling(multiplier, -radius)
-
-
-def softmax(logits: np.ndarray, scaling: SoftmaxScaling) -> np.ndarray:
-    """int8 logits (..., classes) to int8 probabilities of scale 1/256 and zero point -128."""
-    logits = logits.astype(np.int64)
-    differences = logits - logits.max(axis=-1, keepdims=True)
-    counts = differences >= scaling.least_difference
-    shifted = np.where(counts, differences, 0) << max(scaling.multiplier.exponent, 0)
-    exponentials = np.where(counts, _exp(high_multiply(shifted, scaling.multiplier.mantissa)), 0)
-    sums = rounding_divide(exponentials, SOFTMAX_SUM_INTEGER_BITS).sum(axis=-1, keepdims=True)
-    headroom = 32 - np.vectorize(int.bit_length, otypes=[np.int64])(sums)
-    reciprocal = _reciprocal_of_one_plus((sums << headroom) - (1 << 31))
-    products = high_multiply(reciprocal, exponentials)
-    # 8 bits of the result's 31 are kept
-    shifts = np.broadcast_to(SOFTMAX_SUM_INTEGER_BITS - headroom + 31 - 8, products.shape)
-    scaled = np.empty_like(products)
-    for shift in np.unique(shifts):
-        chosen = shifts == shift
-        scaled[chosen] = rounding_divide(products[chosen], int(shift))
-    return np.where(counts, np.clip(scaled + INT8_MIN, INT8_MIN, INT8_MAX), INT8_MIN)
-
-
-# exp(-2^n) for n = -2 .. 4 in Q0.31
-EXPONENTIALS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
-EXP_OF_MINUS_EIGHTH = 1895147668
-ONE_THIRD = 715827883
-
-
-def _exp(values: np.ndarray) -> np.ndarray:
-    """exp of Q5.26 values <= 0 as Q0.31: a series around -1/8 for the part below 1/4, then one factor a bit."""
-    quarter = 1 << 24
-    rest = (values & (quarter - 1)) - quarter
-    x = (rest << SOFTMAX_INTEGER_BITS) + (1 << 28)
-    x2 = high_multiply(x, x)
-    x3, x4 = high_multiply(x2, x), high_multiply(x2, x2)
-    series = rounding_divide(high_multiply(rounding_divide(x4, 2) + x3, ONE_THIRD) + x2, 1)
-    result = EXP_OF_MINUS_EIGHTH + high_multiply(x + series, EXP_OF_MINUS_EIGHTH)
-    remainder = rest - values
-    for bit, factor in enumerate(EXPONENTIALS, start=24):
-        result = np.where(remainder & (1 << bit), high_multiply(result, factor), result)
-    return np.where(values == 0, INT32_MAX, result)
-
-
-def _reciprocal_of_one_plus(values: np.ndarray) -> np.ndarray:
-    """1 / (1 + a) for a in [0, 1), Q0.31 both: three steps of Newton's method in Q2.29."""
-    half = (values + (1 << 31)) >> 1
-    x = 1515870810 + high_multiply(half, -1010580540)  # 48/17 - 32/17 * half
-    for _ in range(3):
-        x = x + (high_multiply(x, (1 << 29) - high_multiply(half, x)) << 2)
-    return np.minimum(x << 1, INT32_MAX)

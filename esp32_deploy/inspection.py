@@ -20,9 +20,7 @@ def report(compiled: Compiled, arena_bytes: int | None) -> dict[str, Any]:
     return {
         "input": {"shape": list(compiled.input_shape), "rows_kept": image.rows, "bytes": image.place.bytes},
         "layers": layers,
-        "output": {
-            "shape": [getattr(program.planes[program.output], side) for side in ("height", "width", "channels")]
-        },
+        "output": {"shape": [output.height, output.width, output.channels]},
         "macs": compiled.graph.macs,
         "constant_bytes": compiled.source.constant_bytes,
         "ram_bytes": schedule.bytes,

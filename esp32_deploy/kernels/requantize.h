@@ -120,8 +120,8 @@ struct TwoSided {
 struct Exact {
   static constexpr size_t constants = 3;
 
-  Exact(const Requantization& layer, const int32_t* channel)
-      : layer(layer), bias(channel[0]), mantissa(channel[1]), exponent(channel[2]) {}
+  Exact(const Requantization& requantization, const int32_t* channel)
+      : layer(requantization), bias(channel[0]), mantissa(channel[1]), exponent(channel[2]) {}
 
   int32_t operator()(int32_t sum) const {
     const int32_t value = scale(wrapping_add(sum, bias), mantissa, exponent) + layer.zero;
