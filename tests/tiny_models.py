@@ -106,7 +106,7 @@ class TinyModel:
         shape = (1, *kernel, outputs) if depthwise else (outputs, *kernel, inputs)
         weights = self.generator.integers(-127, 128, shape).astype(np.int8)
         cells = prod(kernel) * (1 if depthwise else inputs)
-        base = output[0] * 60 / (self.scale_of(source)[0] * 127 * 90 * cells**0.5)
+        base = output[0] * 200 / (self.scale_of(source)[0] * 127 * 90 * cells**0.5)
         scales = base * self.generator.uniform(0.4, 1.6, outputs if per_channel else 1)
         weights_tensor = self.tensor(shape, scales.astype(np.float32), 0, weights, axis=3 if depthwise else 0)
         biases = self.generator.integers(-3000, 3000, outputs)
@@ -119,7 +119,7 @@ class TinyModel:
     def dense(self, source, channels, *, per_channel=True, output=(0.05, -3)):
         inputs = prod(self.shape_of(source))
         weights = self.generator.integers(-127, 128, (channels, inputs)).astype(np.int8)
-        base = output[0] * 60 / (self.scale_of(source)[0] * 127 * 90 * inputs**0.5)
+        base = output[0] * 200 / (self.scale_of(source)[0] * 127 * 90 * inputs**0.5)
         scales = base * self.generator.uniform(0.4, 1.6, channels if per_channel else 1)
         weights_tensor = self.tensor((channels, inputs), scales.astype(np.float32), 0, weights)
         target = self.tensor((1, channels), *output)
@@ -193,3 +193,31 @@ def window_options(stride, padding, activation):
         "strideW": stride[1],
         "fusedActivationFunction": getattr(schema.ActivationFunctionType, activation),
     }
+
+
+def mobilenet(width, size, classes=4, cut=7, is_grid=False):
+    """A MobileNetV2 of random weights up to its block `cut`, with this project's heads: a classifier's or a grid."""
+    model = TinyModel((1, size, size, 3))
+    relu6 = {"activation": "RELU6", "output": (6 / 255, -128)}
+
+    def channels(count):
+        scaled = max(8, int(count * width + 4) // 8 * 8)
+        return scaled + 8 if scaled < 0.9 * count * width else scaled
+
+    rows = model.convolution(0, channels(32), (3, 3), (2, 2), **relu6)
+    blocks = [(1, 16, 1), (6, 24, 2), (6, 24, 1), (6, 32, 2), (6, 32, 1), (6, 32, 1)]
+    for expansion, count, stride in blocks[: cut - 1]:
+        source, inputs = rows, model.shape_of(rows)[3]
+        if expansion > 1:
+            rows = model.convolution(rows, inputs * expansion, **relu6)
+        rows = model.convolution(rows, 1, (3, 3), (stride, stride), depthwise=True, **relu6)
+        rows = model.convolution(rows, channels(count))
+        if stride == 1 and channels(count) == inputs:
+            rows = model.add(source, rows)
+    head = model.convolution(rows, 32, activation="RELU", output=(0.03, -128))
+    if is_grid:
+        model.softmax(model.convolution(head, classes, output=(0.05, 0)))
+        return model
+    logits = model.convolution(model.mean(head, output=(0.01, -128)), classes, output=(0.05, 0))
+    model.softmax(model.reshape(logits, (1, classes)))
+    return model
