@@ -2,13 +2,12 @@
 
 import json
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 import numpy as np
 
-from esp32_deploy import inspection, patterns, simulate
+from esp32_deploy import inspection, patterns, simulate, verification
 from esp32_deploy.compiler import compile_file
 from esp32_deploy.graph import GraphError
 from esp32_deploy.simulate import TARGETS, SimulationError
@@ -48,8 +47,12 @@ def inspect(model: Path, as_json: bool) -> None:
 
 @main.command()
 @MODEL
-@click.option("--inputs", default=20, show_default=True, help="How many test inputs to run.")
-@click.option("--photos", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Run photos too.")
+@click.option("--inputs", type=click.IntRange(min=1), default=20, show_default=True, help="How many patterns to run.")
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Run as many photos of this folder too.",
+)
 @click.option("--target", type=click.Choice(sorted(TARGETS)), default="host", show_default=True, help="Where to run.")
 @JSON
 def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: bool) -> None:
@@ -61,24 +64,12 @@ def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: 
     images = patterns.patterns(compiled.input_shape, inputs)
     if photos is not None:
         images = np.concatenate([images, patterns.photos(photos, compiled.input_shape, inputs)])
-    expected = simulate.tflm_outputs(model, images)
-    with TemporaryDirectory() as folder:
-        run = simulate.run(compiled.source, compiled.schedule, NAME, images, TARGETS[target], Path(folder))
-    same = (run.outputs.reshape(len(images), -1) == expected.reshape(len(images), -1)).all(axis=1)
-    result = {
-        "target": target,
-        "inputs": len(images),
-        "identical": int(same.sum()),
-        "distinct_outputs": len(np.unique(expected.reshape(len(images), -1), axis=0)),
-        "instructions": run.instructions,
-        "ram_bytes": run.ram_bytes,
-        "stack_bytes": run.stack_bytes,
-        "flash_bytes": run.flash_bytes,
-    }
-    click.echo(json.dumps(result) if as_json else _lines(result))
-    if not same.all():
-        first = int(np.flatnonzero(~same)[0])
-        raise click.ClickException(f"Input {first} differs first; please report the model: outputs must be identical.")
+    result = verification.verify(compiled, model, images, TARGETS[target])
+    click.echo(json.dumps(result.as_dict()) if as_json else _lines(result.as_dict()))
+    if result.first_difference is not None:
+        raise click.ClickException(
+            f"Input {result.first_difference} differs; please report the model: outputs must be identical."
+        )
 
 
 def _lines(result: dict[str, Any]) -> str:
