@@ -158,8 +158,9 @@ class Schedule:
 
     @property
     def window_rows(self) -> int:
-        """The most rows of any window in rings."""
-        return max([1, *(stage.geometry.kernel[0] for stage in self.stages if has_window_rows(stage))])
+        """The most rows that a window looks at together; a mean looks at one after the other."""
+        windows = [stage for stage in self.stages if stage.window is None or stage.window.kind != "mean"]
+        return max([1, *(stage.geometry.kernel[0] for stage in windows)])
 
 
 def plan(program: Program) -> Schedule:

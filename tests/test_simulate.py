@@ -76,7 +76,15 @@ def branches():
     return model
 
 
-MODELS = (grid, odd_sizes, uneven_windows, padded_pool_and_wide_windows, branches)
+def head_alone():
+    model = TinyModel((1, 10, 9, 3))
+    wide = model.convolution(model.add(0, 0), 18, activation="RELU")
+    narrow = model.convolution(model.convolution(wide, 2, (3, 3), depthwise=True), 3)
+    model.softmax(model.pad(model.add(0, narrow), (0, 2), (2, 0)))
+    return model
+
+
+MODELS = (head_alone, grid, odd_sizes, uneven_windows, padded_pool_and_wide_windows, branches)
 
 
 def write(folder, model):
