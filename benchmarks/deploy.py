@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from block_runs import SHARED_DATA, table
 
-from esp32_deploy import patterns, simulate
+from esp32_deploy import patterns, tflm
 from esp32_deploy.compiler import Compiled, compile_file
 from esp32_deploy.simulate import TARGETS
 from esp32_deploy.verification import Verification, verify
@@ -53,7 +53,7 @@ def _row(path: Path, compiled: Compiled, runs: dict[str, Verification]) -> list[
     return [
         path.stem,
         f"{compiled.graph.macs / 1e6:.2f}",
-        f"{simulate.tflm_arena_bytes(path) or 0:,}",
+        f"{tflm.arena_bytes(path, compiled.input_shape) or 0:,}",
         f"{ram.ram_bytes:,}",
         f"{max(compiled.schedule.segments):,}",
         f"{ram.stack_bytes or 0:,}",

@@ -7,10 +7,11 @@ from typing import Any
 import click
 import numpy as np
 
-from esp32_deploy import inspection, patterns, simulate, verification
+from esp32_deploy import inspection, patterns, tflm, verification
 from esp32_deploy.compiler import compile_file
 from esp32_deploy.graph import GraphError
 from esp32_deploy.simulate import TARGETS, SimulationError
+from esp32_deploy.tflm import TflmError
 
 MODEL = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -24,7 +25,7 @@ class Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except (GraphError, SimulationError, ValueError) as error:
+        except (GraphError, SimulationError, TflmError, ValueError) as error:
             raise click.ClickException(str(error)) from error
 
 
@@ -41,7 +42,8 @@ def inspect(model: Path, as_json: bool) -> None:
 
     Example: python -m esp32_deploy inspect model_quantized_int8_io.tflite
     """
-    report = inspection.report(compile_file(model, NAME), simulate.tflm_arena_bytes(model))
+    compiled = compile_file(model, NAME)
+    report = inspection.report(compiled, tflm.arena_bytes(model, compiled.input_shape))
     click.echo(json.dumps(report) if as_json else inspection.table(report))
 
 

@@ -78,7 +78,7 @@ def table(report: dict[str, Any]) -> str:
         f"{report['macs']:,} MACs, {report['constant_bytes']:,} bytes of constants.",
         f"Rows need {report['ram_bytes']:,} bytes of RAM in {len(report['segments'])} piece(s), the largest "
         f"{max(report['segments']):,}.",
-        "TensorFlow Lite Micro's arena is not known here: tflite-micro is not installed."
+        "TensorFlow Lite Micro's arena is not known: tflite-micro is not installed, or does not run the model."
         if arena is None
         else f"TensorFlow Lite Micro needs an arena of {arena:,} bytes.",
     ]

@@ -4,10 +4,8 @@ Targets are what Debian's packages bring: the host, rv32imc (the ESP32-C3's inst
 ESP32's family). Emulators count instructions exactly, whatever else the machine does.
 """
 
-import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,20 +24,6 @@ OPTIMIZATION = "-Os"
 
 RUN_SECONDS = 1800
 COMPILE_SECONDS = 300
-
-# far more than any supported network needs
-TFLM_ARENA_BYTES = 32 * 1024 * 1024
-
-# the allocator writes to the process's standard error: it gets a process of its own
-PRINT_ALLOCATIONS = f"""
-import sys, numpy
-from tflite_micro.python.tflite_micro import runtime
-interpreter = runtime.Interpreter.from_file(sys.argv[1], arena_size={TFLM_ARENA_BYTES})
-interpreter.set_input(numpy.zeros(interpreter.get_input_details(0)["shape"], "int8"), 0)
-interpreter.invoke()
-interpreter.print_allocations()
-"""
-ARENA_TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 
 
 class SimulationError(RuntimeError):
@@ -180,32 +164,6 @@ def object_sizes(path: Path, target: Target) -> tuple[int, int]:
     output = subprocess.run([size, str(path)], check=True, capture_output=True, text=True).stdout
     text, data, bss = map(int, output.splitlines()[1].split()[:3])
     return text + data, data + bss
-
-
-def tflm_outputs(path: Path, inputs: np.ndarray) -> np.ndarray:
-    """What TensorFlow Lite Micro gives on int8 inputs (N, height, width, channels); raises SimulationError."""
-    try:
-        from tflite_micro.python.tflite_micro import runtime
-    except ImportError as error:
-        raise SimulationError("The package tflite-micro is missing; it is what outputs are compared with.") from error
-    interpreter = runtime.Interpreter.from_file(str(path), arena_size=TFLM_ARENA_BYTES)
-    outputs = []
-    for image in inputs:
-        # invoking reuses the input's memory: it must be set again every time
-        interpreter.set_input(image[np.newaxis], 0)
-        interpreter.invoke()
-        outputs.append(interpreter.get_output(0).copy())
-    return np.concatenate(outputs)
-
-
-def tflm_arena_bytes(path: Path) -> int | None:
-    """The smallest arena that serves the model, as TensorFlow Lite Micro's own allocator reports it.
-
-    None where tflite-micro is not installed or does not run the model.
-    """
-    done = subprocess.run([sys.executable, "-c", PRINT_ALLOCATIONS, str(path)], capture_output=True, text=True)
-    total = ARENA_TOTAL.search(done.stderr)
-    return None if total is None else int(total[1])
 
 
 def _compile(target: Target, arguments: tuple[str, ...], folder: Path) -> None:

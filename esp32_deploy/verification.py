@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from esp32_deploy import simulate
+from esp32_deploy import simulate, tflm
 from esp32_deploy.compiler import Compiled
 from esp32_deploy.simulate import Target
 
@@ -34,8 +34,8 @@ class Verification:
 
 
 def verify(compiled: Compiled, model: Path, images: np.ndarray, target: Target) -> Verification:
-    """Runs int8 images (N, height, width, channels) through both; raises SimulationError."""
-    expected = simulate.tflm_outputs(model, images).reshape(len(images), -1)
+    """Runs int8 images (N, height, width, channels) through both; raises SimulationError or TflmError."""
+    expected = tflm.outputs(model, images).reshape(len(images), -1)
     with TemporaryDirectory() as folder:
         run = simulate.run(compiled.source, compiled.schedule, compiled.name, images, target, Path(folder))
     same = (run.outputs.reshape(len(images), -1) == expected).all(axis=1)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import toolchain
-from tiny_models import TinyModel, mobilenet, with_outputs
+from tiny_models import TinyModel, mobilenet, run_tflm, with_outputs
 
-from esp32_deploy import patterns, simulate
+from esp32_deploy import patterns, simulate, tflm
 from esp32_deploy.compiler import compile_file
 
 SANITIZERS = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -67,6 +67,13 @@ def padded_pool_and_wide_windows():
     return model
 
 
+def flat_windows():
+    model = TinyModel((1, 5, 9, 2))
+    rows = model.convolution(model.convolution(0, 11), 1, (1, 3), (2, 2), depthwise=True)
+    model.softmax(model.convolution(model.mean(rows), 5))
+    return model
+
+
 def branches():
     model = TinyModel((1, 8, 8, 2))
     doubled = model.add(0, 0)
@@ -84,7 +91,7 @@ def head_alone():
     return model
 
 
-MODELS = (head_alone, grid, odd_sizes, uneven_windows, padded_pool_and_wide_windows, branches)
+MODELS = (flat_windows, head_alone, grid, odd_sizes, uneven_windows, padded_pool_and_wide_windows, branches)
 
 
 def write(folder, model):
@@ -102,7 +109,7 @@ def test_outputs_equal_those_of_tflm_without_a_fault(make, tmp_path):
     path = write(tmp_path, make())
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 15)
-    expected = simulate.tflm_outputs(path, images)
+    expected = tflm.outputs(path, images)
     run = outputs_of(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
     assert len(np.unique(expected)) > 5
@@ -131,10 +138,8 @@ def assert_inner_rows_are_exact(path, folder):
     tensors = [compiled.graph.operators[operator].outputs[0].index for operator in program.operators]
     image = patterns.patterns(compiled.input_shape, 4)[3:]
     planes = tapped_planes(compiled, image, folder)
-    for layer, tensor in zip(program.layers, tensors, strict=True):
-        inner = folder / "inner.tflite"
-        inner.write_bytes(with_outputs(path.read_bytes(), [tensor]))
-        expected = simulate.tflm_outputs(inner, image)
+    inner = run_tflm(with_outputs(path.read_bytes(), tensors), image)
+    for layer, expected in zip(program.layers, inner, strict=True):
         np.testing.assert_array_equal(planes[layer.target].reshape(expected.shape), expected, err_msg=layer.name)
 
 
@@ -202,7 +207,7 @@ def emulated(shared_data, tmp_path_factory):
     def on(name):
         folder = tmp_path_factory.mktemp(name)
         run = outputs_of(compiled, images, toolchain(name), folder)
-        expected = simulate.tflm_outputs(path, images)
+        expected = tflm.outputs(path, images)
         np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
         return run
 
@@ -230,7 +235,7 @@ def test_small_models_are_exact_on_emulated_processors(make, name, tmp_path):
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 6)
     run = outputs_of(compiled, images, toolchain(name), tmp_path)
-    expected = simulate.tflm_outputs(path, images)
+    expected = tflm.outputs(path, images)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
 
 
@@ -238,3 +243,12 @@ def test_kernels_stand_in_the_librarys_namespace(tmp_path):
     files = compile_file(write(tmp_path, branches()), "fruit").source.files
     assert all("namespace esp32_deploy" not in text for text in files.values())
     assert {Path(name).suffix for name in files} == {".h", ".cpp"}
+
+
+def test_a_model_that_brings_tflm_down_is_reported(tmp_path):
+    model = TinyModel((1, 6, 6, 3))
+    model.convolution(0, 1, (3, 3), depthwise=True, bias=False)
+    path = write(tmp_path, model)
+    with pytest.raises(tflm.TflmError, match="brought down by the model"):
+        tflm.outputs(path, np.zeros((1, 6, 6, 3), np.int8))
+    assert tflm.arena_bytes(path, (6, 6, 3)) is None

@@ -180,6 +180,17 @@ def with_outputs(content, tensors):
     return pack(model)
 
 
+def run_tflm(content, image):
+    """Every output of TensorFlow Lite Micro for one int8 image (1, height, width, channels)."""
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_bytes(content, arena_size=32 * 1024 * 1024)
+    interpreter.set_input(image, 0)
+    interpreter.invoke()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    return [interpreter.get_output(number) for number in range(len(model.subgraphs[0].outputs))]
+
+
 def outputs_of(extents, kernel, stride, padding):
     if padding == "SAME":
         return [-(-extent // step) for extent, step in zip(extents, stride, strict=True)]

@@ -113,12 +113,13 @@ __attribute__((noinline)) void depthwise_as(const Depthwise& layer, const uint8_
     const size_t offset = channel * pitch;
     for (size_t copy = 0; copy < layer.multiplier; ++copy) {
       const Requantizer requantize(layer.requantization, constants);
-      Line<Requantizer> line = {
-          requantize, weights, {rows[0] + offset, rows[1] + offset, rows[2] + offset}, out.data, 0};
-      if (is_3x3 && layer.stride == 1) {
-        window_3x3_line<Requantizer, 1>(line, pixels);
-      } else if (is_3x3 && layer.stride == 2) {
-        window_3x3_line<Requantizer, 2>(line, pixels);
+      if (is_3x3 && layer.stride <= 2) {
+        Line<Requantizer> line = {
+            requantize, weights, {rows[0] + offset, rows[1] + offset, rows[2] + offset}, out.data, 0};
+        if (layer.stride == 1)
+          window_3x3_line<Requantizer, 1>(line, pixels);
+        else
+          window_3x3_line<Requantizer, 2>(line, pixels);
       } else if constexpr (Uses::depthwise_other_windows) {
         window_line(layer, weights, rows, offset, out.data, pixels, requantize);
       }
