@@ -97,10 +97,8 @@ class Stage:
         layer = self.steps[number]
         if layer.kind != "add":
             return None
-        before = (
-            self.layers[len(self.layers) - len(self.steps) + number - 1].target if self.layers[0] is not layer else -1
-        )
-        given = before if before in layer.sources else self.source
+        place = len(self.layers) - len(self.steps) + number
+        given = self.layers[place - 1].target if place else self.source
         first, second = layer.sources
         return second if first == given else first
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import toolchain
-from tiny_models import TinyModel, mobilenet, run_tflm, with_outputs
+from tiny_models import TinyModel, mobilenet, random_model, run_tflm, with_outputs
 
 from esp32_deploy import patterns, simulate, tflm
 from esp32_deploy.compiler import compile_file
 
-SANITIZERS = ("-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 # writes every row, or part of one, that the engine finishes to a file
 TAP = """
@@ -113,6 +113,16 @@ def test_outputs_equal_those_of_tflm_without_a_fault(make, tmp_path):
     run = outputs_of(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
     assert len(np.unique(expected)) > 5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_networks_equal_tflm_without_a_fault(seed, tmp_path):
+    path = write(tmp_path, random_model(seed))
+    compiled = compile_file(path, "fruit")
+    images = patterns.patterns(compiled.input_shape, 8)
+    run = outputs_of(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
+    expected = tflm.outputs(path, images)
+    np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
 
 
 def tapped_planes(compiled, images, folder):

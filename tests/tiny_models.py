@@ -232,3 +232,61 @@ def mobilenet(width, size, classes=4, cut=7, is_grid=False):
     logits = model.convolution(model.mean(head, output=(0.01, -128)), classes, output=(0.05, 0))
     model.softmax(model.reshape(logits, (1, classes)))
     return model
+
+
+def random_model(seed):
+    """Any served operators in any order, with odd sizes, windows, scales and activations."""
+    generator = np.random.default_rng(seed)
+
+    def whole(low, high):
+        return int(generator.integers(low, high))
+
+    def chance(probability):
+        return bool(generator.random() < probability)
+
+    def options():
+        output = (float(generator.choice([6 / 255, 0.03, 0.07])), int(generator.choice([-128, -128, 0, 7, -100])))
+        activation = str(generator.choice(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]))
+        return {"activation": activation, "output": output, "per_channel": chance(0.8)}
+
+    def window(shape):
+        square = whole(1, 3)
+        kernel, stride = (
+            ((3, 3), (square, square)) if chance(0.5) else ((whole(1, 6), whole(1, 6)), (whole(1, 4), whole(1, 4)))
+        )
+        must_pad = kernel[0] > shape[1] or kernel[1] > shape[2]
+        return kernel, stride, "SAME" if must_pad or chance(0.7) else "VALID"
+
+    def residual(model, rows):
+        shape = model.shape_of(rows)
+        wide = model.convolution(rows, shape[3] + whole(1, 30), **options())
+        narrow = model.convolution(model.convolution(wide, whole(1, 3), *window(shape), depthwise=True), shape[3])
+        return model.add(rows, narrow) if model.shape_of(narrow) == shape else narrow
+
+    def pool(model, rows):
+        return model.pool(str(generator.choice(["AVERAGE", "MAX"])), rows, *window(model.shape_of(rows)))
+
+    steps = (
+        lambda model, rows: model.convolution(rows, whole(1, 20), *window(model.shape_of(rows)), **options()),
+        lambda model, rows: model.convolution(
+            rows, whole(1, 3), *window(model.shape_of(rows)), depthwise=True, **options()
+        ),
+        lambda model, rows: model.convolution(rows, whole(1, 20), **options()),
+        lambda model, rows: model.pad(rows, (whole(0, 3), whole(0, 3)), (whole(0, 3), whole(0, 3))),
+        residual,
+        residual,
+        pool,
+    )
+    ends = (
+        lambda model, rows: model.softmax(rows, float(generator.choice([0.5, 1, 3]))),
+        lambda model, rows: model.dense(model.reshape(rows, (1, prod(model.shape_of(rows)))), whole(1, 9)),
+        lambda model, rows: model.mean(rows, chance(0.5)),
+        lambda model, rows: model.softmax(model.reshape(model.convolution(model.mean(rows), 5), (1, 5))),
+    )
+    image = (1, whole(4, 20), whole(4, 20), whole(1, 5))
+    model = TinyModel(image, seed, float(generator.choice([1 / 255, 1 / 128])), int(generator.choice([-128, 0, -5])))
+    rows = 0
+    for _ in range(whole(2, 7)):
+        rows = steps[whole(0, len(steps))](model, rows)
+    ends[whole(0, len(ends))](model, rows)
+    return model
