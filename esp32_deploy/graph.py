@@ -1,16 +1,50 @@
-"""A .tflite as a small typed graph: tensors, operators, quantization. The only place that knows flatbuffers."""
+"""A .tflite as a small typed graph: tensors, operators, quantization. The only place that knows flatbuffers.
 
-from dataclasses import dataclass
+Reading is apart from refusing: any model of one subgraph is read, `servable.check` says what can be compiled.
+"""
+
+import struct
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+
+# what constants of a servable model are made of; other types are kept as bytes only
+ARRAY_TYPES = {"INT8": "<i1", "UINT8": "<u1", "INT32": "<i4", "INT64": "<i8", "FLOAT32": "<f4"}
+
+# the operator's options table in the file, by operator
+OPTIONS_TABLES = {
+    "CONV_2D": "Conv2DOptions",
+    "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
+    "FULLY_CONNECTED": "FullyConnectedOptions",
+    "ADD": "AddOptions",
+    "AVERAGE_POOL_2D": "Pool2DOptions",
+    "MAX_POOL_2D": "Pool2DOptions",
+    "MEAN": "ReducerOptions",
+    "SOFTMAX": "SoftmaxOptions",
+}
+
+# what the flatbuffers reader raises when offsets or lengths in a file are wrong: it checks nothing itself
+READER_ERRORS = (
+    struct.error,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+    AssertionError,
+)
 
 
 class GraphError(ValueError):
-    """A file that is no TensorFlow Lite model, or one that cannot be read."""
+    """A file that is no TensorFlow Lite model, one that cannot be read, or one that cannot be served."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +55,36 @@ class Tensor:
     shape: tuple[int, ...]
     type: str
     scales: tuple[float, ...]
+    """float32 values; one for the tensor, or one for every index of `quantized_axis`."""
     zero_points: tuple[int, ...]
     constant_bytes: int
+    quantized_axis: int = 0
+    is_dynamic: bool = False
+    """A dimension is left open in the file."""
+    data: np.ndarray | None = field(default=None, repr=False, compare=False)
+    """A constant's values in its shape; None for activations and for types other than ARRAY_TYPES."""
+    index: int = -1
+    """Place in the file's list of tensors: what tells two tensors apart."""
 
     @property
     def is_constant(self) -> bool:
         """Weights and biases lie in the file; activations come into being when the model runs."""
         return self.constant_bytes > 0
+
+
+@dataclass(frozen=True)
+class Options:
+    """An operator's options; those that it does not have keep these defaults."""
+
+    padding: str = "VALID"
+    stride: tuple[int, int] = (1, 1)
+    """Rows, columns."""
+    dilation: tuple[int, int] = (1, 1)
+    window: tuple[int, int] = (1, 1)
+    """Rows and columns of a pool's window."""
+    activation: str = "NONE"
+    keep_dims: bool = False
+    beta: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +94,7 @@ class Operator:
     name: str
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
+    options: Options = Options()
 
     @property
     def macs(self) -> int:
@@ -76,49 +134,163 @@ class Graph:
 
 def read(path: Path) -> Graph:
     """Reads a .tflite file; raises GraphError when it is not one or has not exactly one subgraph."""
-    from ai_edge_litert import schema_py_generated as schema
+    return parse(path.read_bytes(), str(path))
 
-    content = path.read_bytes()
+
+def parse(content: bytes, name: str) -> Graph:
+    """Reads a .tflite from memory; `name` stands in error messages."""
     if content[4:8] != b"TFL3":
-        raise GraphError(f"{path} is not a TensorFlow Lite model.")
-    model = schema.ModelT.InitFromPackedBuf(content, 0)
-    subgraphs = model.subgraphs or []
-    if len(subgraphs) != 1:
-        raise GraphError(f"{path} has {len(subgraphs)} subgraphs; models with one can be read.")
-    subgraph = subgraphs[0]
-    type_names = _names(schema.TensorType)
-    tensors = [_tensor(tensor, model.buffers, type_names) for tensor in subgraph.tensors]
-    builtin_names = _names(schema.BuiltinOperator)
-    codes = [builtin_names[max(code.builtinCode, code.deprecatedBuiltinCode)] for code in model.operatorCodes]
-    return Graph(
-        operators=tuple(
-            Operator(
-                name=codes[operator.opcodeIndex],
-                inputs=tuple(tensors[index] if index >= 0 else None for index in operator.inputs),
-                outputs=tuple(tensors[index] for index in operator.outputs),
-            )
-            for operator in subgraph.operators
-        ),
-        inputs=tuple(tensors[index] for index in subgraph.inputs),
-        outputs=tuple(tensors[index] for index in subgraph.outputs),
-        file_bytes=len(content),
-    )
+        raise GraphError(f"{name} is not a TensorFlow Lite model.")
+    try:
+        return _Reader(content, name).graph()
+    except GraphError:
+        raise
+    except READER_ERRORS as error:
+        raise GraphError(f"{name} is damaged or cut short ({error}); export or copy it again.") from error
 
 
-def _names(enumeration: Any) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}
+class _Reader:
+    """Walks the file's tables, every count checked before it is believed."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self.schema = schema
+        self.content = content
+        self.name = name
+        self.model = schema.Model.GetRootAs(content, 0)
+        self.types = {value: name for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+        self.builtins = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
+
+    def graph(self) -> Graph:
+        subgraphs = self.model.SubgraphsLength()
+        if subgraphs != 1:
+            raise GraphError(f"{self.name} has {subgraphs} subgraphs; models with one can be read.")
+        subgraph = self.model.Subgraphs(0)
+        tensors = [self.tensor(subgraph, index) for index in range(self.count(subgraph.TensorsLength()))]
+        operators = [self.operator(subgraph, index, tensors) for index in range(self.count(subgraph.OperatorsLength()))]
+        return Graph(
+            operators=tuple(operators),
+            inputs=tuple(_pick(tensors, index) for index in _integers(subgraph.InputsAsNumpy())),
+            outputs=tuple(_pick(tensors, index) for index in _integers(subgraph.OutputsAsNumpy())),
+            file_bytes=len(self.content),
+        )
+
+    def count(self, length: int) -> int:
+        """A vector's length; an entry takes four bytes at least, so that no file holds more."""
+        if length * 4 > len(self.content):
+            raise ValueError(f"a list of {length} entries in a file of {len(self.content)} bytes")
+        return length
+
+    def tensor(self, subgraph: Any, index: int) -> Tensor:
+        tensor = subgraph.Tensors(index)
+        name = tensor.Name().decode()
+        shape = _integers(tensor.ShapeAsNumpy())
+        if any(extent < 0 for extent in shape):
+            raise ValueError(f"tensor {name} has the shape {shape}")
+        constant = self.constant(tensor.Buffer())
+        quantization = tensor.Quantization()
+        type_name = self.types[tensor.Type()]
+        return Tensor(
+            name=name,
+            shape=shape,
+            type=type_name,
+            scales=() if quantization is None else _floats(quantization.ScaleAsNumpy()),
+            zero_points=() if quantization is None else _integers(quantization.ZeroPointAsNumpy()),
+            constant_bytes=len(constant),
+            quantized_axis=0 if quantization is None else int(quantization.QuantizedDimension()),
+            is_dynamic=any(extent < 0 for extent in _integers(tensor.ShapeSignatureAsNumpy())),
+            data=_array(constant, type_name, shape, name),
+            index=index,
+        )
+
+    def constant(self, index: int) -> bytes:
+        if not 0 <= index < self.model.BuffersLength():
+            raise ValueError(f"buffer {index} is missing")
+        buffer = self.model.Buffers(index)
+        if buffer.Offset() > 1:  # models over 2 GB keep their constants behind the tables
+            raise GraphError(f"{self.name} keeps its constants outside the tables; export it as a plain .tflite.")
+        length = buffer.DataLength()
+        if length > len(self.content):
+            raise ValueError(f"a constant of {length} bytes in a file of {len(self.content)} bytes")
+        return buffer.DataAsNumpy().tobytes() if length else b""
+
+    def operator(self, subgraph: Any, index: int, tensors: list[Tensor]) -> Operator:
+        operator = subgraph.Operators(index)
+        code_index = operator.OpcodeIndex()
+        if not 0 <= code_index < self.model.OperatorCodesLength():
+            raise ValueError(f"operator code {code_index} is missing")
+        code = self.model.OperatorCodes(code_index)
+        name = self.builtins[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
+        inputs, outputs = _integers(operator.InputsAsNumpy()), _integers(operator.OutputsAsNumpy())
+        if (name in CONVOLUTIONS and len(inputs) < 2) or not outputs:
+            raise ValueError(f"{name} has {len(inputs)} inputs and {len(outputs)} outputs")
+        return Operator(
+            name=name,
+            inputs=tuple(_pick(tensors, tensor) if tensor >= 0 else None for tensor in inputs),
+            outputs=tuple(_pick(tensors, tensor) for tensor in outputs),
+            options=self.options(name, operator),
+        )
+
+    def options(self, name: str, operator: Any) -> Options:
+        table_name = OPTIONS_TABLES.get(name)
+        union = operator.BuiltinOptions()
+        if table_name is None or union is None:
+            return Options()
+        expected = getattr(self.schema.BuiltinOptions, table_name)
+        if operator.BuiltinOptionsType() not in (0, expected):
+            raise ValueError(f"{name} carries the options of another operator")
+        table = getattr(self.schema, table_name)()
+        table.Init(union.Bytes, union.Pos)
+        return Options(**_option_values(self.schema, table))
 
 
-def _tensor(tensor: Any, buffers: Any, type_names: dict[int, str]) -> Tensor:
-    data = buffers[tensor.buffer].data
-    quantization = tensor.quantization
-    scales = () if quantization is None or quantization.scale is None else quantization.scale
-    zero_points = () if quantization is None or quantization.zeroPoint is None else quantization.zeroPoint
-    return Tensor(
-        name=tensor.name.decode(),
-        shape=() if tensor.shape is None else tuple(int(extent) for extent in tensor.shape),
-        type=type_names[tensor.type],
-        scales=tuple(float(scale) for scale in scales),
-        zero_points=tuple(int(point) for point in zero_points),
-        constant_bytes=0 if data is None else len(data),
-    )
+def _option_values(schema: Any, table: Any) -> dict[str, Any]:
+    """The fields that a table of options has, by the names of Options."""
+    values: dict[str, Any] = {}
+    if hasattr(table, "Padding"):
+        values["padding"] = _member(schema.Padding, table.Padding())
+    if hasattr(table, "StrideH"):
+        values["stride"] = (table.StrideH(), table.StrideW())
+    if hasattr(table, "DilationHFactor"):
+        values["dilation"] = (table.DilationHFactor(), table.DilationWFactor())
+    if hasattr(table, "FilterHeight"):
+        values["window"] = (table.FilterHeight(), table.FilterWidth())
+    if hasattr(table, "FusedActivationFunction"):
+        values["activation"] = _member(schema.ActivationFunctionType, table.FusedActivationFunction())
+    if hasattr(table, "KeepDims"):
+        values["keep_dims"] = bool(table.KeepDims())
+    if hasattr(table, "Beta"):
+        values["beta"] = float(table.Beta())
+    return values
+
+
+def _member(enumeration: Any, value: int) -> str:
+    for name, number in vars(enumeration).items():
+        if isinstance(number, int) and number == value:
+            return name
+    raise ValueError(f"{enumeration.__name__} {value} is unknown")
+
+
+def _integers(vector: Any) -> tuple[int, ...]:
+    # the reader gives 0 for a vector that is left out
+    return () if isinstance(vector, int) else tuple(int(value) for value in vector)
+
+
+def _floats(vector: Any) -> tuple[float, ...]:
+    return () if isinstance(vector, int) else tuple(float(value) for value in vector)
+
+
+def _pick(tensors: list[Tensor], index: int) -> Tensor:
+    if not 0 <= index < len(tensors):
+        raise ValueError(f"tensor {index} is missing")
+    return tensors[index]
+
+
+def _array(constant: bytes, type_name: str, shape: tuple[int, ...], name: str) -> np.ndarray | None:
+    if not constant or type_name not in ARRAY_TYPES:
+        return None
+    values = np.frombuffer(constant, ARRAY_TYPES[type_name])
+    if values.size != prod(shape):
+        raise ValueError(f"tensor {name} of shape {shape} has {values.size} values")
+    return values.reshape(shape)

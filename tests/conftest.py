@@ -1,4 +1,5 @@
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,16 @@ def shared_data():
     if not SHARED_DATA.is_dir():
         pytest.skip("the folder shared/data with real photos and weights is not beside the project")
     return SHARED_DATA
+
+
+def toolchain(name):
+    """A target of esp32_deploy.simulate; skips where its tools are missing, unless REQUIRE_TOOLCHAINS is set."""
+    from esp32_deploy.simulate import TARGETS
+
+    target = TARGETS[name]
+    if target.missing and not os.environ.get("REQUIRE_TOOLCHAINS"):
+        pytest.skip(f"{' and '.join(target.missing)} missing; on Debian install {target.packages}")
+    return target
 
 
 def draw_squares(labels, size, seed, channels=3):

@@ -1,0 +1,322 @@
+"""The graph as row layers: what is left of a model when it is seen as rows of unsigned bytes flowing past.
+
+Explicit padding moves into the window that reads it, reshapes disappear, dense layers become convolutions, and zero
+points move into biases. A plane is an activation tensor (height, width, channels) of bytes u = int8 + 128.
+"""
+
+from dataclasses import dataclass, replace
+from math import prod
+
+import numpy as np
+
+from esp32_deploy import arithmetic
+from esp32_deploy.arithmetic import Multiplier, SoftmaxScaling, activation_range, quantize_multiplier, same_padding
+from esp32_deploy.graph import Graph, GraphError, Operator, Tensor
+from esp32_deploy.requantize import ExactAdd, ExactRequantization, FastAdd, FastRequantization, search, search_add
+from esp32_deploy.servable import USE_TFLM
+
+OFFSET = 128
+"""From int8 to the bytes that planes hold."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """An activation as rows; `zero` is its zero point as a byte."""
+
+    name: str
+    height: int
+    width: int
+    channels: int
+    zero: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Rows and columns that one output cell sees, how far it moves, and the cells of padding around the image."""
+
+    kernel: tuple[int, int] = (1, 1)
+    stride: tuple[int, int] = (1, 1)
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """Weights (out, rows, columns, in), or (rows, columns, out) when depthwise, and how sums become bytes."""
+
+    weights: np.ndarray
+    exact: ExactRequantization
+    fast: FastRequantization | None
+
+
+@dataclass(frozen=True)
+class Addition:
+    """How two bytes become their sum."""
+
+    exact: ExactAdd
+    fast: FastAdd | None
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The factor of a sum over all cells; zero points as bytes."""
+
+    multiplier: Multiplier
+    source_zero: int
+    target_zero: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One operation on rows. `sources` and `target` are planes by number; `pad` fills the cells of padding."""
+
+    kind: str
+    """convolution, pointwise, depthwise, average_pool, max_pool, mean, add, softmax or copy."""
+    name: str
+    sources: tuple[int, ...]
+    target: int
+    window: Window = Window()
+    pad: int = 0
+    low: int = 0
+    high: int = 255
+    """Limits of a pool's bytes."""
+    parameters: Convolution | Addition | Mean | SoftmaxScaling | None = None
+    macs: int = 0
+
+
+@dataclass(frozen=True)
+class Program:
+    """Planes and the layers between them in the order of the model; plane 0 is the image."""
+
+    planes: tuple[Plane, ...]
+    layers: tuple[Layer, ...]
+    output: int
+    operators: tuple[int, ...]
+    """For every layer the operator of the graph whose output it computes."""
+
+    def readers(self, plane: int) -> list[Layer]:
+        """The layers that read a plane."""
+        return [layer for layer in self.layers if plane in layer.sources]
+
+
+def lower(graph: Graph) -> Program:
+    """Row layers of a graph that `servable.check` has passed; raises GraphError for reshapes it cannot follow."""
+    return _Lowering(graph).program()
+
+
+@dataclass(frozen=True)
+class _Value:
+    """Where a tensor's values are: a plane, and padding around it that is still to be done."""
+
+    plane: int
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Top, bottom, left, right."""
+
+
+class _Lowering:
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        image = graph.inputs[0]
+        self.planes = [_plane(image, image.shape[1:])]
+        self.layers: list[Layer] = []
+        self.operators: list[int] = []
+        self.values = {image.index: _Value(0)}
+
+    def program(self) -> Program:
+        for number, operator in enumerate(self.graph.operators):
+            self.place = f"{operator.name} (operator {number}, {operator.outputs[0].name!r})"
+            self.number = number
+            getattr(self, f"lower_{operator.name.lower()}")(operator)
+        output = self.values[self.graph.outputs[0].index].plane
+        if output == 0:
+            raise GraphError("The model gives its input back: there is nothing to compile.")
+        return Program(tuple(self.planes), tuple(self.layers), output, tuple(self.operators))
+
+    def add_layer(self, layer: Layer, operator: Operator, shape: tuple[int, ...]) -> None:
+        target = operator.outputs[0]
+        self.planes.append(_plane(target, shape))
+        self.values[target.index] = _Value(len(self.planes) - 1)
+        self.layers.append(replace(layer, target=len(self.planes) - 1, name=target.name, macs=operator.macs))
+        self.operators.append(self.number)
+
+    def source(self, operator: Operator, number: int = 0) -> tuple[int, Plane]:
+        """The plane that an operator reads, and its shape as the operator must see it."""
+        tensor = _given(operator.inputs[number])
+        plane = self.planes[self.values[tensor.index].plane]
+        return self.values[tensor.index].plane, plane
+
+    def image(self, operator: Operator) -> tuple[int, Plane]:
+        """The plane of an operator that distinguishes rows and columns; its tensor must not have been reshaped."""
+        number, plane = self.source(operator)
+        pads = self.values[_given(operator.inputs[0]).index].pads
+        shape = (1, plane.height + pads[0] + pads[1], plane.width + pads[2] + pads[3], plane.channels)
+        if _given(operator.inputs[0]).shape != shape:
+            raise GraphError(f"{self.place} reads rows of a tensor whose rows were reshaped: {USE_TFLM}.")
+        return number, plane
+
+    def window(self, operator: Operator, kernel: tuple[int, int]) -> Window:
+        """An operator's window with the padding of PADs before it."""
+        shape, options = _given(operator.inputs[0]).shape, operator.options
+        pads = list(self.values[_given(operator.inputs[0]).index].pads)
+        if options.padding == "SAME":
+            for axis in (0, 1):
+                before, after = same_padding(shape[1 + axis], kernel[axis], options.stride[axis])
+                pads[2 * axis] += before
+                pads[2 * axis + 1] += after
+        return Window(kernel, options.stride, *pads)
+
+    def lower_conv_2d(self, operator: Operator) -> None:
+        number, plane = self.image(operator)
+        weights = _constant(operator.inputs[1])
+        window = self.window(operator, (weights.shape[1], weights.shape[2]))
+        kind = "pointwise" if window == Window() else "convolution"
+        factors = arithmetic.convolution_factors(*_scales(operator))
+        parameters = _convolution(operator, weights, weights.reshape(len(weights), -1), factors)
+        layer = Layer(kind, "", (number,), -1, window, plane.zero, parameters=parameters)
+        self.add_layer(layer, operator, operator.outputs[0].shape[1:])
+
+    def lower_depthwise_conv_2d(self, operator: Operator) -> None:
+        number, plane = self.image(operator)
+        weights = _constant(operator.inputs[1])[0]  # (rows, columns, out)
+        window = self.window(operator, (weights.shape[0], weights.shape[1]))
+        factors = arithmetic.convolution_factors(*_scales(operator))
+        parameters = _convolution(operator, weights, weights.reshape(-1, weights.shape[2]).T, factors)
+        layer = Layer("depthwise", "", (number,), -1, window, plane.zero, parameters=parameters)
+        self.add_layer(layer, operator, operator.outputs[0].shape[1:])
+
+    def lower_fully_connected(self, operator: Operator) -> None:
+        number, plane = self.source(operator)
+        weights = _constant(operator.inputs[1])  # (out, in)
+        parameters = _convolution(operator, weights, weights, arithmetic.dense_factors(*_scales(operator)))
+        layer = Layer("pointwise", "", (number,), -1, parameters=parameters)
+        if weights.shape[1] == plane.channels:
+            self.add_layer(layer, operator, (plane.height, plane.width, len(weights)))
+            return
+        if weights.shape[1] != plane.height * plane.width * plane.channels:
+            raise GraphError(f"{self.place} reads parts of a reshaped image: {USE_TFLM}.")
+        shape = (len(weights), plane.height, plane.width, plane.channels)
+        parameters = replace(parameters, weights=weights.reshape(shape))
+        window = Window((plane.height, plane.width))
+        layer = replace(layer, kind="convolution", window=window, parameters=parameters)
+        self.add_layer(layer, operator, (1, 1, len(weights)))
+
+    def lower_add(self, operator: Operator) -> None:
+        (first, first_plane), (second, second_plane) = self.source(operator, 0), self.source(operator, 1)
+        shapes = {(plane.height, plane.width, plane.channels) for plane in (first_plane, second_plane)}
+        if len(shapes) > 1:
+            raise GraphError(f"{self.place} adds tensors that were reshaped differently: {USE_TFLM}.")
+        low, high, zero = _limits(operator)
+        scales = [_given(tensor).scales[0] for tensor in operator.inputs[:2]]
+        scaling = arithmetic.add_scaling(scales[0], scales[1], operator.outputs[0].scales[0])
+        exact = ExactAdd(scaling, first_plane.zero, second_plane.zero, zero, low, high)
+        layer = Layer("add", "", (first, second), -1, parameters=Addition(exact, search_add(exact)))
+        self.add_layer(layer, operator, shapes.pop())
+
+    def lower_pad(self, operator: Operator) -> None:
+        number, plane = self.image(operator)
+        rows, columns = _constant(operator.inputs[1])[1:3].tolist()
+        before = self.values[_given(operator.inputs[0]).index].pads
+        pads = tuple(a + b for a, b in zip(before, (*rows, *columns), strict=True))
+        target = operator.outputs[0]
+        readers = [reader for reader in self.graph.operators if target in reader.inputs]
+        is_output = target in self.graph.outputs
+        # zero weights times padding is nothing, so that convolutions can pad themselves; pools count padded cells
+        if not is_output and all(reader.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "PAD") for reader in readers):
+            self.values[target.index] = _Value(number, pads)
+            return
+        window = Window((1, 1), (1, 1), *pads)
+        self.add_layer(Layer("copy", "", (number,), -1, window, plane.zero), operator, target.shape[1:])
+
+    def lower_average_pool_2d(self, operator: Operator) -> None:
+        self.lower_pool("average_pool", operator)
+
+    def lower_max_pool_2d(self, operator: Operator) -> None:
+        self.lower_pool("max_pool", operator)
+
+    def lower_pool(self, kind: str, operator: Operator) -> None:
+        number, _ = self.image(operator)
+        low, high, _ = _limits(operator)
+        window = self.window(operator, operator.options.window)
+        # padding never counts: as byte 0 it adds nothing to a sum and never is the largest
+        layer = Layer(kind, "", (number,), -1, window, 0, low, high)
+        self.add_layer(layer, operator, operator.outputs[0].shape[1:])
+
+    def lower_mean(self, operator: Operator) -> None:
+        number, plane = self.image(operator)
+        cells = plane.height * plane.width
+        source, target = _given(operator.inputs[0]), operator.outputs[0]
+        multiplier = arithmetic.mean_multiplier(source.scales[0], target.scales[0], cells)
+        parameters = Mean(multiplier, plane.zero, target.zero_points[0] + OFFSET)
+        window = Window((plane.height, plane.width))
+        layer = Layer("mean", "", (number,), -1, window, parameters=parameters)
+        self.add_layer(layer, operator, (1, 1, plane.channels))
+
+    def lower_softmax(self, operator: Operator) -> None:
+        number, plane = self.source(operator)
+        source = _given(operator.inputs[0])
+        if source.shape[-1] != plane.channels:
+            raise GraphError(f"{self.place} runs over an image that was flattened: {USE_TFLM}.")
+        scaling = arithmetic.softmax_scaling(source.scales[0], operator.options.beta)
+        layer = Layer("softmax", "", (number,), -1, parameters=scaling)
+        self.add_layer(layer, operator, (plane.height, plane.width, plane.channels))
+
+    def lower_reshape(self, operator: Operator) -> None:
+        """Bytes keep their order (rows, columns, channels): nothing happens, unless a later reader minds."""
+        source = _given(operator.inputs[0])
+        if any(self.values[source.index].pads):
+            raise GraphError(f"{self.place} reshapes padding: {USE_TFLM}.")
+        self.values[operator.outputs[0].index] = self.values[source.index]
+
+
+def _plane(tensor: Tensor, shape: tuple[int, ...]) -> Plane:
+    height, width, channels = shape if len(shape) == 3 else (1, 1, prod(shape))
+    return Plane(tensor.name, height, width, channels, tensor.zero_points[0] + OFFSET)
+
+
+def _given(tensor: Tensor | None) -> Tensor:
+    if tensor is None:
+        raise GraphError("An input that an operator needs is left out; export the model again.")
+    return tensor
+
+
+def _constant(tensor: Tensor | None) -> np.ndarray:
+    data = _given(tensor).data
+    if data is None:
+        raise GraphError(f"{_given(tensor).name!r} must be a constant: {USE_TFLM}.")
+    return data
+
+
+def _scales(operator: Operator) -> tuple[float, tuple[float, ...], float]:
+    return _given(operator.inputs[0]).scales[0], _given(operator.inputs[1]).scales, operator.outputs[0].scales[0]
+
+
+def _limits(operator: Operator) -> tuple[int, int, int]:
+    """Lowest and highest byte that the fused activation lets through, and the zero point, as bytes."""
+    target = operator.outputs[0]
+    low, high = activation_range(operator.options.activation, target.scales[0], target.zero_points[0])
+    return low + OFFSET, high + OFFSET, target.zero_points[0] + OFFSET
+
+
+def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, factors: list[float]) -> Convolution:
+    """Parameters from `rows`, the weights as one row an output channel."""
+    wide = rows.astype(np.int64)
+    given = operator.inputs[2] if len(operator.inputs) > 2 else None
+    bias = np.zeros(len(wide), np.int64) if given is None else _constant(given).ravel().astype(np.int64)
+    multipliers = [quantize_multiplier(factor) for factor in factors]
+    if len(multipliers) == 1:
+        multipliers *= len(wide)
+    source_zero = _given(operator.inputs[0]).zero_points[0] + OFFSET
+    low, high, zero = _limits(operator)
+    exact = ExactRequantization(
+        bias=bias - source_zero * wide.sum(axis=1),
+        mantissa=np.array([multiplier.mantissa for multiplier in multipliers], np.int64),
+        exponent=np.array([multiplier.exponent for multiplier in multipliers], np.int64),
+        zero_point=zero,
+        low=low,
+        high=high,
+        least=255 * np.minimum(wide, 0).sum(axis=1),
+        greatest=255 * np.maximum(wide, 0).sum(axis=1),
+    )
+    return Convolution(weights, exact, search(exact))

@@ -1,0 +1,386 @@
+"""The depth-first row schedule: which rows every layer keeps, in what order rows flow, how many bytes that takes.
+
+Layers are joined into stages. A stage reads rows of one plane, slides a window over them, and runs what follows on the
+single row that comes out, so that only planes between stages need memory. The order is found by one rule (the deepest
+stage that has its rows goes first) and played through here with row numbers in place of rows: the high-water mark of
+a plane's rows is its size. Nothing is computed twice.
+
+A 1x1 convolution in front of a depthwise one (its head) widens few channels to many. It is run for eight channels at
+a time: the window then keeps kernel - stride rows of the wide plane, instead of the whole kernel.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from esp32_deploy.graph import GraphError
+from esp32_deploy.lower import Convolution, Layer, Program, Window
+from esp32_deploy.servable import USE_TFLM
+
+# of kernels/stream.h and kernels/pointwise.h
+GROUP_CHANNELS = 8
+STRIP_PIXELS = 16
+
+SEGMENT_BYTES = 64 * 1024
+"""No segment is larger: boards have memory in pieces."""
+ALIGNMENT_BYTES = 4
+
+ROWWISE = ("pointwise", "add", "softmax")
+IN_PLACE = ("add", "softmax")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Bytes in a segment of memory."""
+
+    segment: int
+    offset: int
+    bytes: int
+
+
+@dataclass
+class Stage:
+    """What happens between two planes: `head` and `window` on rows of `source`, then `steps` on the row they give."""
+
+    source: int
+    window: Layer | None = None
+    head: Layer | None = None
+    steps: list[Layer] = field(default_factory=list)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """In the order they run."""
+        return [layer for layer in (self.head, self.window, *self.steps) if layer is not None]
+
+    @property
+    def target(self) -> int:
+        """The plane whose rows the stage completes."""
+        return self.layers[-1].target
+
+    @property
+    def geometry(self) -> Window:
+        """The window; a mean is one that moves by single rows and gives its row with the last."""
+        if self.window is None:
+            return Window()
+        if self.window.kind == "mean":
+            return Window(self.window.window.kernel)
+        return self.window.window
+
+    @property
+    def carried(self) -> int:
+        """Rows of the window that earlier steps have seen to."""
+        if self.head is None and (self.window is None or self.window.kind != "mean"):
+            return 0
+        return max(self.geometry.kernel[0] - self.geometry.stride[0], 0)
+
+    @property
+    def fresh(self) -> int:
+        """Rows that a step adds to the window."""
+        return self.geometry.kernel[0] - self.carried
+
+    @property
+    def first(self) -> int:
+        """The first step; those below zero only take rows in."""
+        return -self.carried // self.geometry.stride[0]  # rounded away from zero
+
+    @property
+    def kept(self) -> int:
+        """Fresh rows of a head that later steps need."""
+        return min(self.fresh, self.carried)
+
+    @property
+    def residuals(self) -> list[int]:
+        """Planes whose row is added to the stage's."""
+        return [plane for plane in map(self.residual, range(len(self.steps))) if plane is not None]
+
+    def residual(self, number: int) -> int | None:
+        """The plane that a step adds to what it is given; None for steps other than ADD."""
+        layer = self.steps[number]
+        if layer.kind != "add":
+            return None
+        place = len(self.layers) - len(self.steps) + number
+        given = self.layers[place - 1].target if place else self.source
+        first, second = layer.sources
+        return second if first == given else first
+
+    def rows_read(self, step: int) -> tuple[int, int]:
+        """First row and the row after the last that a step reads of the source; rows outside it are padding."""
+        start = step * self.geometry.stride[0] - self.geometry.top + self.carried
+        return start, start + self.fresh
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A plane's ring of rows: one line of `pitch` bytes a channel, `left` of them padding."""
+
+    plane: int
+    left: int
+    pitch: int
+    row_bytes: int
+    rows: int
+    pad: int
+    place: Place
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """A head's memory: lines of eight channels each, `positions` times `kept` in a ring and the passing ones behind."""
+
+    pitch: int
+    groups: int
+    positions: int
+    place: Place
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stages, and where everything lies; all that a board needs to know beside the constants."""
+
+    program: Program
+    stages: tuple[Stage, ...]
+    buffers: dict[int, Buffer]
+    chunks: dict[int, Chunks]
+    """By stage."""
+    sums: dict[int, Place]
+    """A mean's 32-bit sums, by stage."""
+    patches: Place
+    corrections: Place
+    """A 32-bit sum for every pixel that a 1x1 convolution reads."""
+    scratch: tuple[Place, Place]
+    segments: tuple[int, ...]
+    """Bytes of every segment."""
+
+    @property
+    def bytes(self) -> int:
+        """All memory for rows."""
+        return sum(self.segments)
+
+    @property
+    def window_rows(self) -> int:
+        """The most rows that a window looks at together; a mean looks at one after the other."""
+        windows = [stage for stage in self.stages if stage.window is None or stage.window.kind != "mean"]
+        return max([1, *(stage.geometry.kernel[0] for stage in windows)])
+
+
+def plan(program: Program) -> Schedule:
+    """The schedule of a program; raises GraphError when a piece of memory would not fit into a segment."""
+    stages = build_stages(program)
+    rows = simulate_rows(program, stages)
+    memory = _Memory()
+    buffers = {plane: _buffer(program, stages, plane, count, memory) for plane, count in rows.items()}
+    chunks = {number: _chunks(program, stage, memory) for number, stage in enumerate(stages) if stage.head is not None}
+    sums = {
+        number: memory.place(4 * program.planes[stage.source].channels, f"the sums of {stage.window.name!r}")
+        for number, stage in enumerate(stages)
+        if stage.window is not None and stage.window.kind == "mean"
+    }
+    patches = memory.place(max([0, *(_patch_bytes(program, stage) for stage in stages)]), "patches")
+    corrections = memory.place(4 * max(_pixels_summed(program, stage) for stage in stages), "pixel sums")
+    scratch = [
+        memory.place(max([0, *(scratch_bytes(program, stage)[which] for stage in stages)]), "a row") for which in (0, 1)
+    ]
+    return Schedule(
+        program,
+        tuple(stages),
+        buffers,
+        chunks,
+        sums,
+        patches,
+        corrections,
+        (scratch[0], scratch[1]),
+        tuple(memory.segments),
+    )
+
+
+def build_stages(program: Program) -> list[Stage]:
+    """Joins layers into stages, in the order of the program."""
+    stages: list[Stage] = []
+    heads: dict[int, Layer] = {}
+    for layer in program.layers:
+        if _is_head(program, layer):
+            heads[layer.target] = layer
+        elif layer.kind not in ROWWISE:
+            head = heads.get(layer.sources[0])
+            stages.append(Stage(layer.sources[0] if head is None else head.sources[0], layer, head))
+        elif (stage := _stage_to_extend(program, layer, stages)) is not None:
+            stage.steps.append(layer)
+        else:
+            stages.append(Stage(layer.sources[0], steps=[layer]))
+    return stages
+
+
+def _is_head(program: Program, layer: Layer) -> bool:
+    """A pointwise layer that widens a plane for one depthwise layer only."""
+    readers = program.readers(layer.target)
+    if layer.kind != "pointwise" or len(readers) != 1 or readers[0].kind != "depthwise":
+        return False
+    kernel, stride = readers[0].window.kernel[0], readers[0].window.stride[0]
+    widens = program.planes[layer.target].channels > program.planes[layer.sources[0]].channels
+    # chunks of the ring are computed either one row a step, or all carried rows in the step before
+    return widens and kernel > stride and (stride == 1 or kernel <= 2 * stride)
+
+
+def _stage_to_extend(program: Program, layer: Layer, stages: list[Stage]) -> Stage | None:
+    """The stage whose row the layer alone goes on with; of two, the later one: the other's rows wait for it."""
+    for stage in reversed(stages):
+        if stage.target in layer.sources:
+            is_private = len(program.readers(stage.target)) == 1 and stage.target != program.output
+            return stage if is_private and layer.sources.count(stage.target) == 1 else None
+    return None
+
+
+def simulate_rows(program: Program, stages: list[Stage]) -> dict[int, int]:
+    """Plays the schedule through and gives the most rows that each plane between stages ever holds."""
+    written = {0: 0, **{stage.target: 0 for stage in stages}}
+    steps = [stage.first for stage in stages]
+    rows = dict.fromkeys(written, 1)
+    heights = {plane: program.planes[plane].height for plane in written}
+
+    def oldest_needed(plane: int) -> int:
+        if plane == program.output:
+            return 0
+        return min([written[plane], *_rows_needed(program, stages, steps, plane)])
+
+    for _ in range(heights[0]):
+        written[0] += 1
+        rows[0] = max(rows[0], written[0] - oldest_needed(0))
+        while (number := _deepest_ready(program, stages, steps, written)) is not None:
+            stage = stages[number]
+            start, end = stage.rows_read(steps[number])
+            if has_window_rows(stage):
+                rows[stage.source] = max(
+                    rows[stage.source], max(end, written[stage.source]) - min(start, oldest_needed(stage.source))
+                )
+            if steps[number] >= 0:
+                written[stage.target] += 1
+                rows[stage.target] = max(rows[stage.target], written[stage.target] - oldest_needed(stage.target))
+            steps[number] += 1
+    if any(written[plane] != height for plane, height in heights.items()):
+        raise GraphError(f"The model's rows cannot be streamed: {USE_TFLM}.")
+    return rows
+
+
+def has_window_rows(stage: Stage) -> bool:
+    """Whether the window lies in the source's ring, with its padding."""
+    return stage.window is not None and stage.head is None and stage.window.kind != "mean"
+
+
+def _rows_needed(program: Program, stages: list[Stage], steps: list[int], plane: int) -> Iterator[int]:
+    """The oldest row of a plane that each reader still needs."""
+    for stage, step in zip(stages, steps, strict=True):
+        if step >= program.planes[stage.target].height:
+            continue
+        if stage.source == plane:
+            start = stage.rows_read(step)[0]
+            yield start if has_window_rows(stage) else max(start, 0)
+        if plane in stage.residuals:
+            yield max(step, 0)
+
+
+def _deepest_ready(program: Program, stages: list[Stage], steps: list[int], written: dict[int, int]) -> int | None:
+    for number in reversed(range(len(stages))):
+        stage, step = stages[number], steps[number]
+        if step >= program.planes[stage.target].height:
+            continue
+        needed = min(stage.rows_read(step)[1], program.planes[stage.source].height)
+        if written[stage.source] >= needed and all(written[plane] > step for plane in stage.residuals):
+            return number
+    return None
+
+
+class _Memory:
+    """Fills segments one after the other, first fit."""
+
+    def __init__(self) -> None:
+        self.segments: list[int] = []
+
+    def place(self, size: int, what: str) -> Place:
+        size = -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+        if size > SEGMENT_BYTES:
+            raise GraphError(
+                f"{what} takes {size} bytes in one piece; {SEGMENT_BYTES} are possible. Train for a smaller image, "
+                f"or {USE_TFLM}."
+            )
+        for segment, used in enumerate(self.segments):
+            if used + size <= SEGMENT_BYTES:
+                self.segments[segment] += size
+                return Place(segment, used, size)
+        self.segments.append(size)
+        return Place(len(self.segments) - 1, 0, size)
+
+
+def _buffer(program: Program, stages: list[Stage], number: int, rows: int, memory: _Memory) -> Buffer:
+    plane = program.planes[number]
+    windows = [stage for stage in stages if stage.source == number and has_window_rows(stage)]
+    left = max([0, *(stage.geometry.left for stage in windows)])
+    right = max([0, *(stage.geometry.right for stage in windows)])
+    padded = [stage for stage in windows if any((stage.geometry.left, stage.geometry.right, *_rows_outside(stage)))]
+    pads = {stage.window.pad for stage in padded if stage.window is not None}
+    if len(pads) > 1:
+        raise GraphError(f"{plane.name!r} is padded by a pool and by a convolution, with different values: {USE_TFLM}.")
+    pitch = left + plane.width + right
+    row_bytes = pitch * plane.channels
+    place = memory.place(rows * row_bytes, f"{rows} rows of {plane.name!r}")
+    return Buffer(number, left, pitch, row_bytes, rows, pads.pop() if pads else 0, place)
+
+
+def _rows_outside(stage: Stage) -> tuple[int, int]:
+    return stage.geometry.top, stage.geometry.bottom
+
+
+def _chunks(program: Program, stage: Stage, memory: _Memory) -> Chunks:
+    if stage.head is None:
+        raise ValueError("chunks belong to a head")
+    plane, geometry = program.planes[stage.head.target], stage.geometry
+    pitch = geometry.left + plane.width + geometry.right
+    groups = -(-plane.channels // GROUP_CHANNELS)
+    positions = stage.carried // stage.kept * groups + 1
+    chunks = positions * stage.kept + stage.fresh - stage.kept
+    name = f"{stage.carried} rows of {plane.name!r}"
+    return Chunks(pitch, groups, positions, memory.place(chunks * pitch * GROUP_CHANNELS, name))
+
+
+def strip_pixels(program: Program, layer: Layer) -> int:
+    """Pixels whose windows a convolution gathers at a time."""
+    return min(STRIP_PIXELS, program.planes[layer.target].width)
+
+
+def _patch_bytes(program: Program, stage: Stage) -> int:
+    if stage.window is None or not isinstance(stage.window.parameters, Convolution) or stage.head is not None:
+        return 0
+    if stage.window.kind != "convolution":
+        return 0
+    weights = stage.window.parameters.weights
+    return weights[0].size * strip_pixels(program, stage.window)
+
+
+def _pixels_summed(program: Program, stage: Stage) -> int:
+    """Pixels of the fresh rows that a head reads, or of the row that a step or a convolution's strip reads."""
+    head = 0 if stage.head is None else stage.fresh * program.planes[stage.source].width
+    return max(head, program.planes[stage.target].width)
+
+
+def places(stage: Stage) -> list[str]:
+    """Where the window and each step write: target, first_scratch or second_scratch.
+
+    The last row goes to the target, and so does one on which only operations in place follow.
+    """
+    row_layers = ([stage.window] if stage.window is not None else []) + stage.steps
+    result: list[str] = []
+    for number, layer in enumerate(row_layers):
+        if all(later.kind in IN_PLACE for later in row_layers[number + 1 :]):
+            result.append("target")
+        elif result and layer.kind in IN_PLACE:
+            result.append(result[-1])
+        else:
+            result.append("second_scratch" if result and result[-1] == "first_scratch" else "first_scratch")
+    return result
+
+
+def scratch_bytes(program: Program, stage: Stage) -> tuple[int, int]:
+    """Bytes of the two scratch rows that a stage needs."""
+    row_layers = ([stage.window] if stage.window is not None else []) + stage.steps
+    needed = {"target": 0, "first_scratch": 0, "second_scratch": 0}
+    for layer, where in zip(row_layers, places(stage), strict=True):
+        plane = program.planes[layer.target]
+        needed[where] = max(needed[where], plane.width * plane.channels)
+    return needed["first_scratch"], needed["second_scratch"]

@@ -1,0 +1,252 @@
+"""What the compiler serves, and a clear refusal of everything else: which operator, where, and what to do."""
+
+import math
+from collections.abc import Callable
+from math import prod
+
+import numpy as np
+
+from esp32_deploy.arithmetic import same_padding
+from esp32_deploy.graph import Graph, GraphError, Operator, Tensor
+
+# larger than any image network for a microcontroller; keeps damaged files from asking for the impossible
+LARGEST_EXTENT = 4096
+LARGEST_WINDOW = 256
+MOST_OPERATORS = 1024
+
+ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+
+USE_TFLM = "package it with --runtime tflm instead"
+EXPORT_INT8 = "export it with full int8 quantization (representative images, int8 input and int8 output)"
+EXPORT_NHWC = (
+    "convert the ONNX file with a converter that lays images out as (1, height, width, channels), such as onnx2tf"
+)
+
+
+def check(graph: Graph) -> None:
+    """Raises GraphError for the first thing in a graph that cannot be compiled."""
+    _check_layout(graph)
+    _check_ends(graph)
+    known = {graph.inputs[0].index}
+    if len(graph.operators) > MOST_OPERATORS:
+        raise GraphError(f"The model has {len(graph.operators)} operators; up to {MOST_OPERATORS} are served.")
+    for number, operator in enumerate(graph.operators):
+        place = f"{operator.name} (operator {number}, {operator.outputs[0].name!r})"
+        _check_operator(operator, place, known)
+        known.add(operator.outputs[0].index)
+    if graph.outputs[0].index not in known:
+        raise GraphError(f"No operator computes the model's output {graph.outputs[0].name!r}; export the model again.")
+
+
+def _check_ends(graph: Graph) -> None:
+    for what, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+        if len(tensors) != 1:
+            raise GraphError(f"The model has {len(tensors)} {what}s; models with one can be served: {USE_TFLM}.")
+        tensor = tensors[0]
+        if tensor.type != "INT8":
+            raise GraphError(f"The model's {what} is {tensor.type}, not INT8: {EXPORT_INT8}.")
+        _check_activation(tensor, f"The model's {what}")
+
+
+def _check_layout(graph: Graph) -> None:
+    shape = graph.inputs[0].shape if graph.inputs else ()
+    is_channels_first = len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
+    if is_channels_first or "TRANSPOSE" in graph.operator_names:
+        is_float = graph.inputs[0].type == "FLOAT32"
+        raise GraphError(
+            f"The model's input {shape} is laid out with the channels first (NCHW): {EXPORT_NHWC}"
+            + (f"; it is also in float: {EXPORT_INT8}." if is_float else ".")
+        )
+    if len(shape) != 4:
+        raise GraphError(f"The model's input has the shape {shape}; images (1, height, width, channels) are served.")
+
+
+def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
+    checks = CHECKS.get(operator.name)
+    if checks is None:
+        raise GraphError(f"{place} is not among the operators served ({', '.join(CHECKS)}): {USE_TFLM}.")
+    operands, check_one = checks
+    if len(operator.inputs) < operands or len(operator.outputs) != 1:
+        raise GraphError(f"{place} has {len(operator.inputs)} inputs and {len(operator.outputs)} outputs.")
+    activations = 2 if operator.name == "ADD" else 1
+    for tensor in operator.inputs[:activations]:
+        if tensor is None or tensor.index not in known:
+            name = "nothing" if tensor is None else repr(tensor.name)
+            raise GraphError(f"{place} reads {name}, which no operator before it computes: {USE_TFLM}.")
+        _check_activation(tensor, place)
+    if operator.outputs[0].index in known or operator.outputs[0].is_constant:
+        raise GraphError(f"{place} writes to a tensor that has a value already; export the model again.")
+    _check_activation(operator.outputs[0], place)
+    if operator.options.activation not in ACTIVATIONS:
+        raise GraphError(f"{place} has the fused activation {operator.options.activation}: {USE_TFLM}.")
+    check_one(operator, place)
+
+
+def _check_activation(tensor: Tensor, place: str) -> None:
+    if tensor.is_dynamic or not tensor.shape or tensor.shape[0] != 1:
+        raise GraphError(f"{place}: {tensor.name!r} has the shape {tensor.shape}; export for a batch of exactly one.")
+    if not all(1 <= extent <= LARGEST_EXTENT for extent in tensor.shape) or len(tensor.shape) > 4:
+        raise GraphError(f"{place}: {tensor.name!r} has the shape {tensor.shape}, which cannot be served: {USE_TFLM}.")
+    if tensor.type != "INT8":
+        raise GraphError(f"{place}: {tensor.name!r} is {tensor.type}, not INT8: {EXPORT_INT8}.")
+    if len(tensor.scales) != 1 or len(tensor.zero_points) != 1:
+        raise GraphError(f"{place}: {tensor.name!r} has {len(tensor.scales)} scales; one is expected: {EXPORT_INT8}.")
+    _check_scales(tensor, place)
+
+
+def _check_scales(tensor: Tensor, place: str) -> None:
+    if not all(math.isfinite(scale) and scale > 0 for scale in tensor.scales):
+        raise GraphError(f"{place}: {tensor.name!r} has a scale that is not a positive number; export the model again.")
+    if not all(-128 <= point <= 127 for point in tensor.zero_points):
+        raise GraphError(f"{place}: {tensor.name!r} has a zero point outside int8; export the model again.")
+
+
+def _require_shape(operator: Operator, place: str, expected: tuple[int, ...]) -> None:
+    if operator.outputs[0].shape != expected:
+        shape = operator.outputs[0].shape
+        raise GraphError(f"{place} gives {shape} where {expected} follows from its inputs; export the model again.")
+
+
+def _check_weights(operator: Operator, place: str, ranks: int, axis: int) -> None:
+    weights, bias = operator.inputs[1], operator.inputs[2] if len(operator.inputs) > 2 else None
+    if weights is None or weights.type != "INT8" or weights.data is None or len(weights.shape) != ranks:
+        kind = "missing" if weights is None else f"{weights.type} of shape {weights.shape}"
+        raise GraphError(f"{place}: its weights are {kind}; constant INT8 is expected: {EXPORT_INT8}.")
+    channels = weights.shape[axis]
+    if len(weights.scales) not in (1, channels) or (len(weights.scales) > 1 and weights.quantized_axis != axis):
+        raise GraphError(f"{place}: {len(weights.scales)} weight scales for {channels} channels; {EXPORT_INT8}.")
+    _check_scales(weights, place)
+    if any(weights.zero_points):
+        raise GraphError(f"{place}: its weights have a zero point other than 0; {EXPORT_INT8}.")
+    if bias is not None and (bias.type != "INT32" or bias.data is None or bias.data.size != channels):
+        raise GraphError(f"{place}: its bias is {bias.type} of shape {bias.shape}; {channels} INT32 are expected.")
+    factor = operator.inputs[0].scales[0] * max(weights.scales) / operator.outputs[0].scales[0]  # type: ignore[union-attr]
+    largest_bias = 0 if bias is None or bias.data is None else int(np.abs(bias.data.astype(np.int64)).max())
+    reach = 255 * 128 * prod(weights.shape) // channels + largest_bias
+    if reach >= 2**31 or reach * max(factor, 1) >= 2**31:
+        raise GraphError(f"{place}: its sums do not fit 32 bits (scales {factor:.3g} apart): {USE_TFLM}.")
+
+
+def _image(tensor: Tensor | None, place: str) -> tuple[int, int, int]:
+    if tensor is None or len(tensor.shape) != 4:
+        raise GraphError(f"{place} reads {None if tensor is None else tensor.shape}, not an image.")
+    return tensor.shape[1], tensor.shape[2], tensor.shape[3]
+
+
+def _window_outputs(operator: Operator, place: str, window: tuple[int, int]) -> tuple[int, int]:
+    options = operator.options
+    if options.dilation != (1, 1):
+        raise GraphError(f"{place} has dilation {options.dilation}; only 1 is served: {USE_TFLM}.")
+    if not all(1 <= extent <= LARGEST_WINDOW for extent in (*window, *options.stride)):
+        raise GraphError(f"{place} has window {window} and stride {options.stride}, which cannot be served.")
+    if options.padding not in ("SAME", "VALID"):
+        raise GraphError(f"{place} has padding {options.padding}; SAME and VALID are served.")
+    outputs = []
+    for extent, kernel, stride in zip(_image(operator.inputs[0], place), window, options.stride, strict=False):
+        padding = sum(same_padding(extent, kernel, stride)) if options.padding == "SAME" else 0
+        outputs.append((extent + padding - kernel) // stride + 1)
+    if min(outputs) < 1:
+        raise GraphError(f"{place}: its window {window} is larger than its input; export the model again.")
+    return outputs[0], outputs[1]
+
+
+def _check_convolution(operator: Operator, place: str) -> None:
+    _check_weights(operator, place, ranks=4, axis=0)
+    outputs, rows, columns, inputs = operator.inputs[1].shape  # type: ignore[union-attr]
+    channels = _image(operator.inputs[0], place)[2]
+    if inputs != channels:
+        raise GraphError(f"{place}: filters for {inputs} channels on an input of {channels} (groups): {USE_TFLM}.")
+    _require_shape(operator, place, (1, *_window_outputs(operator, place, (rows, columns)), outputs))
+
+
+def _check_depthwise(operator: Operator, place: str) -> None:
+    _check_weights(operator, place, ranks=4, axis=3)
+    batch, rows, columns, outputs = operator.inputs[1].shape  # type: ignore[union-attr]
+    channels = _image(operator.inputs[0], place)[2]
+    if batch != 1 or outputs % channels:
+        raise GraphError(f"{place}: {outputs} filters do not divide among {channels} channels.")
+    _require_shape(operator, place, (1, *_window_outputs(operator, place, (rows, columns)), outputs))
+
+
+def _check_dense(operator: Operator, place: str) -> None:
+    _check_weights(operator, place, ranks=2, axis=0)
+    outputs, inputs = operator.inputs[1].shape  # type: ignore[union-attr]
+    shape = operator.inputs[0].shape  # type: ignore[union-attr]
+    if prod(shape) % inputs or prod(operator.outputs[0].shape) != prod(shape) // inputs * outputs:
+        raise GraphError(f"{place}: weights {(outputs, inputs)} do not fit an input of shape {shape}.")
+
+
+def _check_add(operator: Operator, place: str) -> None:
+    first, second = (tensor.shape for tensor in operator.inputs[:2] if tensor is not None)
+    if first != second:
+        raise GraphError(f"{place} adds {first} and {second}; only equal shapes are served: {USE_TFLM}.")
+    _require_shape(operator, place, first)
+
+
+def _check_pool(operator: Operator, place: str) -> None:
+    channels = _image(operator.inputs[0], place)[2]
+    _require_shape(operator, place, (1, *_window_outputs(operator, place, operator.options.window), channels))
+    _check_unchanged_scale(operator, place)
+
+
+def _check_unchanged_scale(operator: Operator, place: str) -> None:
+    before, after = operator.inputs[0], operator.outputs[0]
+    if before is None or (before.scales, before.zero_points) != (after.scales, after.zero_points):
+        raise GraphError(f"{place} changes the scale; it must keep its input's: {USE_TFLM}.")
+
+
+def _constant_integers(operator: Operator, place: str) -> np.ndarray:
+    tensor = operator.inputs[1]
+    if tensor is None or tensor.data is None or tensor.type not in ("INT32", "INT64"):
+        raise GraphError(f"{place}: its second input must be constant integers: {USE_TFLM}.")
+    return tensor.data
+
+
+def _check_pad(operator: Operator, place: str) -> None:
+    shape = (1, *_image(operator.inputs[0], place))
+    paddings = _constant_integers(operator, place)
+    if paddings.shape != (4, 2) or paddings.min() < 0 or paddings.max() > LARGEST_WINDOW or paddings[[0, 3]].any():
+        raise GraphError(f"{place} pads {paddings.tolist()}; only rows and columns are served: {USE_TFLM}.")
+    _require_shape(operator, place, tuple(int(n + sum(p)) for n, p in zip(shape, paddings, strict=True)))
+    _check_unchanged_scale(operator, place)
+
+
+def _check_mean(operator: Operator, place: str) -> None:
+    channels = _image(operator.inputs[0], place)[2]
+    axes = sorted(int(axis) % 4 for axis in _constant_integers(operator, place).ravel())
+    if axes != [1, 2]:
+        raise GraphError(f"{place} averages axes {axes}; only rows and columns (1, 2) are served: {USE_TFLM}.")
+    _require_shape(operator, place, (1, 1, 1, channels) if operator.options.keep_dims else (1, channels))
+
+
+def _check_reshape(operator: Operator, place: str) -> None:
+    before, after = operator.inputs[0], operator.outputs[0]
+    if before is None or prod(before.shape) != prod(after.shape):
+        raise GraphError(f"{place} gives {after.shape} from another number of values; export the model again.")
+    _check_unchanged_scale(operator, place)
+
+
+def _check_softmax(operator: Operator, place: str) -> None:
+    _require_shape(operator, place, operator.inputs[0].shape)  # type: ignore[union-attr]
+    if (operator.outputs[0].scales, operator.outputs[0].zero_points) != ((1 / 256,), (-128,)):
+        raise GraphError(f"{place}: its output must have scale 1/256 and zero point -128; {EXPORT_INT8}.")
+    if not math.isfinite(operator.options.beta) or operator.options.beta <= 0:
+        raise GraphError(f"{place} has beta {operator.options.beta}; it must be positive.")
+    step = operator.options.beta * operator.inputs[0].scales[0]  # type: ignore[union-attr]
+    if step < 2**-26:
+        raise GraphError(f"{place}: its logits' scale {step:.3g} is too fine for its arithmetic: {USE_TFLM}.")
+
+
+# operator: fewest inputs, check
+CHECKS: dict[str, tuple[int, Callable[[Operator, str], None]]] = {
+    "CONV_2D": (2, _check_convolution),
+    "DEPTHWISE_CONV_2D": (2, _check_depthwise),
+    "FULLY_CONNECTED": (2, _check_dense),
+    "ADD": (2, _check_add),
+    "PAD": (2, _check_pad),
+    "AVERAGE_POOL_2D": (1, _check_pool),
+    "MAX_POOL_2D": (1, _check_pool),
+    "MEAN": (2, _check_mean),
+    "RESHAPE": (1, _check_reshape),
+    "SOFTMAX": (1, _check_softmax),
+}

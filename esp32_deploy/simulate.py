@@ -1,0 +1,207 @@
+"""Compiles generated C++ for this machine or an emulated processor and runs it: `verify` for a user, the tests' oracle.
+
+Targets are what Debian's packages bring: the host, rv32imc (the ESP32-C3's instruction set) and Xtensa lx106 (of the
+ESP32's family). Emulators count instructions exactly, whatever else the machine does.
+"""
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from esp32_deploy.emit import Source
+from esp32_deploy.schedule import Schedule
+
+TARGETS_FOLDER = Path(__file__).parent / "targets"
+PICOLIBC_SPECS = Path("/usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs")
+
+# what a person's own compiler would complain about, in the generated model only
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
+# Arduino's own
+OPTIMIZATION = "-Os"
+
+RUN_SECONDS = 1800
+COMPILE_SECONDS = 300
+
+
+class SimulationError(RuntimeError):
+    """A tool that is missing, C++ that does not compile, or a run that fails."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor: compiler, what it is told, what links, what runs the program, and where to get the tools."""
+
+    name: str
+    compiler: str
+    flags: tuple[str, ...]
+    link_flags: tuple[str, ...]
+    runner: tuple[str, ...]
+    packages: str
+    counts: bool = True
+
+    @property
+    def missing(self) -> list[str]:
+        """The programs that this machine lacks."""
+        programs = [self.compiler, *self.runner[:1]]
+        return [program for program in programs if shutil.which(program) is None]
+
+
+TARGETS = {
+    "host": Target("host", "gcc", (), (), (), "gcc g++", counts=False),
+    "rv32": Target(
+        "rv32",
+        "riscv64-unknown-elf-gcc",
+        ("-march=rv32imc", "-mabi=ilp32", f"--specs={PICOLIBC_SPECS}"),
+        (
+            *("--oslib=semihost", "--crt0=hosted"),
+            *("-Wl,--defsym=__flash=0x80000000", "-Wl,--defsym=__flash_size=0x4000000"),
+            *("-Wl,--defsym=__ram=0x84000000", "-Wl,--defsym=__ram_size=0x200000"),
+        ),
+        (
+            *("qemu-system-riscv32", "-M", "virt", "-bios", "none", "-nographic", "-monitor", "none"),
+            *("-serial", "null", "-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel"),
+        ),
+        "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc",
+    ),
+    "xtensa": Target(
+        "xtensa",
+        "xtensa-lx106-elf-gcc",
+        ("-mlongcalls",),
+        ("-nostdlib", "-T", str(TARGETS_FOLDER / "xtensa.ld"), "-Wl,--start-group", "-lgcc", "-Wl,--end-group"),
+        (
+            *("qemu-system-xtensa", "-M", "sim", "-cpu", "lx106", "-semihosting", "-display", "none"),
+            *("-monitor", "none", "-serial", "stdio", "-icount", "shift=0", "-kernel"),
+        ),
+        "gcc-xtensa-lx106 binutils-xtensa-lx106 qemu-system-misc",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a model gave on a target, and what it took: the most of any input, None where nothing is counted."""
+
+    outputs: np.ndarray
+    """(inputs, height, width, channels) int8."""
+    instructions: int | None
+    stack_bytes: int | None
+    static_bytes: int
+    """Rows, the model's object, and what the compiled model keeps in RAM besides."""
+    flash_bytes: int
+    """Code and constants of the compiled model."""
+
+    @property
+    def ram_bytes(self) -> int:
+        """Static data and stack, everything but the frame."""
+        return self.static_bytes + (self.stack_bytes or 0)
+
+
+def run(
+    source: Source,
+    schedule: Schedule,
+    name: str,
+    inputs: np.ndarray,
+    target: Target,
+    folder: Path,
+    flags: tuple[str, ...] = (),
+) -> Run:
+    """Compiles a model in `folder` and runs it on int8 inputs (N, height, width, channels); `flags` reach both steps.
+
+    Raises SimulationError.
+    """
+    if target.missing:
+        raise SimulationError(
+            f"{' and '.join(target.missing)} is missing; on Debian install: {target.packages}, or take another target."
+        )
+    write_source(source, folder)
+    model = compile_model(name, target, folder, flags)
+    flash_bytes, data_bytes = object_sizes(model, target)
+    inputs_path = folder / "inputs.bin"
+    inputs_path.write_bytes((inputs.astype(np.int16) + 128).astype(np.uint8).tobytes())
+    program = folder / f"program_{target.name}"
+    harness = (
+        *(f"-DHARNESS_NAMESPACE={name}", f'-DHARNESS_HEADER="{name}_model.h"'),
+        *(f'-DHARNESS_INPUTS="{inputs_path}"', f"-DHARNESS_COUNT={len(inputs)}"),
+    )
+    sources = (str(TARGETS_FOLDER / "harness.cpp"), str(TARGETS_FOLDER / f"{target.name}.cpp"), str(model))
+    _compile(target, (*flags, "-O1", *harness, *sources, *target.link_flags, "-o", str(program)), folder)
+    lines = _execute((*target.runner, str(program)))
+    plane = schedule.program.planes[schedule.program.output]
+    outputs = np.frombuffer(bytes.fromhex("".join(lines.get("output", []))), np.uint8)
+    shape = (len(inputs), plane.height, plane.width, plane.channels)
+    if outputs.size != np.prod(shape):
+        raise SimulationError(f"The model gave {outputs.size} bytes on {target.name}, not {np.prod(shape)}.")
+    return Run(
+        outputs=(outputs.astype(np.int16) - 128).astype(np.int8).reshape(shape),
+        instructions=max(map(int, lines["instructions"])) if target.counts else None,
+        stack_bytes=max(map(int, lines["stack"])) if target.counts else None,
+        static_bytes=schedule.bytes + int(lines["object"][0]) + data_bytes,
+        flash_bytes=flash_bytes,
+    )
+
+
+def write_source(source: Source, folder: Path) -> None:
+    """The generated files as they will lie in a library's src folder."""
+    for path, text in source.files.items():
+        file = folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+
+
+def compile_model(name: str, target: Target, folder: Path, flags: tuple[str, ...] = ()) -> Path:
+    """The generated model alone, with every warning an error: the object file."""
+    result = folder / f"model_{target.name}.o"
+    _compile(target, (OPTIMIZATION, *WARNINGS, *flags, "-c", f"{name}_model.cpp", "-o", str(result)), folder)
+    return result
+
+
+def object_sizes(path: Path, target: Target) -> tuple[int, int]:
+    """Bytes of flash (code and constants) and of RAM that an object file takes."""
+    size = target.compiler.removesuffix("gcc") + "size"
+    output = subprocess.run([size, str(path)], check=True, capture_output=True, text=True).stdout
+    text, data, bss = map(int, output.splitlines()[1].split()[:3])
+    return text + data, data + bss
+
+
+def _compile(target: Target, arguments: tuple[str, ...], folder: Path) -> None:
+    command = (target.compiler, "-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics", *target.flags)
+    include = (f"-I{folder}", f"-I{TARGETS_FOLDER}")
+    try:
+        subprocess.run(
+            [*command, *include, *arguments],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            timeout=COMPILE_SECONDS,
+        )
+    except subprocess.CalledProcessError as error:
+        raise SimulationError(f"{target.compiler} refuses the generated C++:\n{error.stderr.strip()}") from error
+    except subprocess.TimeoutExpired as error:
+        raise SimulationError(f"{target.compiler} took longer than {COMPILE_SECONDS} s.") from error
+
+
+def _execute(command: tuple[str, ...]) -> dict[str, list[str]]:
+    """The program's lines, by their first word."""
+    try:
+        done = subprocess.run(
+            command,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,  # where semihosting prints
+            text=True,
+            timeout=RUN_SECONDS,
+        )
+    except subprocess.CalledProcessError as error:
+        raise SimulationError(f"The model failed: {error.stdout.strip()[-2000:]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise SimulationError(f"The model ran longer than {RUN_SECONDS} s.") from error
+    lines: dict[str, list[str]] = {}
+    for line in done.stdout.splitlines():
+        word, _, rest = line.partition(" ")
+        lines.setdefault(word, []).append(rest)
+    return lines

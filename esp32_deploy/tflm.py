@@ -1,0 +1,75 @@
+"""TensorFlow Lite Micro on this machine, in a process of its own: native code that some models bring down.
+
+`python -m esp32_deploy.tflm MODEL INPUTS.npy OUTPUTS.npy` is that process. It writes outputs, and its allocator's
+report to standard error.
+"""
+
+import re
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+# far more than any supported network needs
+ARENA_BYTES = 32 * 1024 * 1024
+SECONDS = 600
+ARENA_TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
+
+
+class TflmError(RuntimeError):
+    """TensorFlow Lite Micro is missing, or does not run a model."""
+
+
+def outputs(model: Path, inputs: np.ndarray) -> np.ndarray:
+    """What it gives on int8 inputs (N, height, width, channels), (N, ...) int8; raises TflmError."""
+    return _run(model, inputs)[0]
+
+
+def arena_bytes(model: Path, shape: tuple[int, int, int]) -> int | None:
+    """The smallest arena that serves the model, as its own allocator reports it; None where it does not run."""
+    try:
+        report = _run(model, np.zeros((1, *shape), np.int8))[1]
+    except TflmError:
+        return None
+    total = ARENA_TOTAL.search(report)
+    return None if total is None else int(total[1])
+
+
+def _run(model: Path, inputs: np.ndarray) -> tuple[np.ndarray, str]:
+    """Outputs, and the allocator's report."""
+    if find_spec("tflite_micro") is None:
+        raise TflmError("The package tflite-micro is missing; it is what outputs are compared with.")
+    with TemporaryDirectory() as folder:
+        inputs_path, outputs_path = Path(folder) / "inputs.npy", Path(folder) / "outputs.npy"
+        np.save(inputs_path, inputs)
+        command = [sys.executable, "-m", "esp32_deploy.tflm", str(model), str(inputs_path), str(outputs_path)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+        if done.returncode or not outputs_path.exists():
+            reason = (
+                "it was brought down by the model (a depthwise convolution without a bias does that)"
+                if done.returncode < 0
+                else done.stderr.strip()[-500:]
+            )
+            raise TflmError(f"TensorFlow Lite Micro does not run {model}: {reason}.")
+        return np.load(outputs_path), done.stderr
+
+
+def _main(model: str, inputs_path: str, outputs_path: str) -> None:
+    from tflite_micro.python.tflite_micro import runtime
+
+    interpreter = runtime.Interpreter.from_file(model, arena_size=ARENA_BYTES)
+    results = []
+    for image in np.load(inputs_path):
+        # invoking reuses the input's memory: it must be set again every time
+        interpreter.set_input(image[np.newaxis], 0)
+        interpreter.invoke()
+        results.append(interpreter.get_output(0).copy())
+    interpreter.print_allocations()
+    np.save(outputs_path, np.concatenate(results))
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:])

@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from esp32_deploy import patterns, pixels
+
+
+def test_patterns_begin_with_black_white_and_grey():
+    images = patterns.patterns((4, 6, 3), 9)
+    assert images.shape == (9, 4, 6, 3)
+    assert images.dtype == np.int8
+    assert [np.unique(image).tolist() for image in images[:3]] == [[-128], [127], [0]]
+    assert all(len(np.unique(image)) > 1 for image in images[3:])
+
+
+def test_patterns_are_the_same_every_time():
+    np.testing.assert_array_equal(patterns.patterns((5, 5, 1), 12), patterns.patterns((5, 5, 1), 12))
+
+
+def test_photos_are_sized_as_on_the_board(tmp_path):
+    photo = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
+    Image.fromarray(photo).save(tmp_path / "photo.png")
+    (image,) = patterns.photos(tmp_path, (4, 4, 3), 5)
+    expected = pixels.image_to_input(photo, 4, "squash", 3)
+    np.testing.assert_array_equal(image.astype(np.int16) + 128, expected)
+
+
+def test_a_folder_without_photos_is_named(tmp_path):
+    with pytest.raises(ValueError, match="has no photos"):
+        patterns.photos(tmp_path, (4, 4, 3), 5)

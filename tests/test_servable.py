@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from tiny_models import TinyModel
+
+from esp32_deploy import graph, servable
+from esp32_deploy.lower import lower
+from esp32_deploy.schedule import plan
+
+FIXTURES = (
+    "classifier_035_96",
+    "classifier_035_96_with_pads",
+    "classifier_100_96",
+    "classifier_100_160",
+    "fomo_035_96",
+)
+
+
+def chain():
+    model = TinyModel((1, 9, 8, 3))
+    first = model.convolution(0, 4, (3, 3), (2, 2), activation="RELU6", output=(6 / 255, -128))
+    wide = model.convolution(first, 12, activation="RELU")
+    narrow = model.convolution(model.convolution(wide, 1, (3, 3), depthwise=True), 4)
+    added = model.add(first, narrow)
+    pooled = model.pool("MAX", model.pad(added, (0, 1), (1, 0)), (2, 2), (1, 1))
+    model.softmax(model.dense(model.reshape(model.mean(pooled), (1, 4)), 3))
+    return model
+
+
+def refusal(model, *outputs):
+    with pytest.raises(graph.GraphError) as caught:
+        servable.check(graph.parse(model.content(*outputs), "model.tflite"))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", FIXTURES)
+def test_real_models_are_served(shared_data, name):
+    servable.check(graph.read(shared_data / "models" / f"{name}.tflite"))
+
+
+def test_every_operator_is_served():
+    model = graph.parse(chain().content(), "model.tflite")
+    servable.check(model)
+    assert len(model.operator_names) == 9
+
+
+def test_the_seeds_float_model_with_channels_first_is_refused(shared_data):
+    with pytest.raises(graph.GraphError, match=r"channels first \(NCHW\).*onnx2tf.*in float.*int8"):
+        servable.check(graph.read(shared_data / "seed" / "model.tflite"))
+
+
+def test_a_float_model_is_refused_with_the_export_that_helps():
+    model = chain()
+    model.tensors[0].type = 0
+    assert "input is FLOAT32, not INT8: export it with full int8 quantization" in refusal(model)
+
+
+def test_an_unknown_operator_is_named_with_its_place():
+    model = TinyModel((1, 4, 4, 3))
+    model.operator("TRANSPOSE", [0, model.constant(np.array([0, 2, 1, 3]))], model.tensor((1, 4, 4, 3), 0.1, 0))
+    assert "channels first" in refusal(model)
+    model = chain()
+    model.codes[4].builtinCode = model.codes[4].deprecatedBuiltinCode = 18  # MUL
+    assert refusal(model).startswith("MUL (operator 4, 'tensor 13') is not among the operators served")
+    assert "--runtime tflm" in refusal(model)
+
+
+def test_dilation_is_refused():
+    model = TinyModel((1, 8, 8, 3))
+    model.convolution(0, 2, (3, 3))
+    model.operators[0].builtinOptions.dilationHFactor = 2
+    assert "dilation (2, 1); only 1 is served" in refusal(model)
+
+
+def test_a_batch_is_refused():
+    model = chain()
+    model.tensors[0].shape = [2, 9, 8, 3]
+    assert "batch of exactly one" in refusal(model)
+
+
+def test_open_dimensions_are_refused():
+    model = chain()
+    model.tensors[0].shapeSignature = [-1, 9, 8, 3]
+    assert "batch of exactly one" in refusal(model)
+
+
+def test_a_shape_that_does_not_follow_is_refused():
+    model = TinyModel((1, 8, 8, 3))
+    model.convolution(0, 2, (3, 3))
+    model.tensors[-1].shape = [1, 7, 8, 2]
+    assert "gives (1, 7, 8, 2) where (1, 8, 8, 2) follows" in refusal(model)
+
+
+def test_a_tensor_that_nobody_computes_is_refused():
+    model = chain()
+    model.operators[1].inputs[0] = len(model.tensors) - 1
+    assert "which no operator before it computes" in refusal(model)
+
+
+def test_two_outputs_are_refused():
+    model = chain()
+    assert "has 2 outputs" in refusal(model, model.operators[0].outputs[0], model.operators[-1].outputs[0])
+
+
+def damaged(content, generator):
+    if generator.random() < 0.3:
+        return content[: generator.integers(8, len(content))]
+    changed = bytearray(content)
+    for place in generator.integers(8, len(content), generator.integers(1, 9)):
+        changed[place] = generator.choice([0, 1, 127, 128, 255, generator.integers(256)])
+    return bytes(changed)
+
+
+def test_a_thousand_damaged_files_are_refused_or_served():
+    content, generator = chain().content(), np.random.default_rng(5)
+    refused = served = 0
+    for _ in range(1000):
+        try:
+            model = graph.parse(damaged(content, generator), "model.tflite")
+            servable.check(model)
+            plan(lower(model))
+            served += 1
+        except graph.GraphError as error:
+            assert str(error).endswith(".")
+            refused += 1
+    assert refused > 300
+    assert served > 50
+
+
+def test_damaged_real_files_are_refused_or_read(shared_data):
+    content, generator = (shared_data / "models" / "fomo_035_96.tflite").read_bytes(), np.random.default_rng(6)
+    for _ in range(100):
+        try:
+            servable.check(graph.parse(damaged(content, generator), "model.tflite"))
+        except graph.GraphError as error:
+            assert str(error).endswith(".")

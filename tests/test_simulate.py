@@ -1,0 +1,264 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import toolchain
+from tiny_models import TinyModel, mobilenet, random_model, run_tflm, with_outputs
+
+from esp32_deploy import patterns, simulate, tflm
+from esp32_deploy.compiler import compile_file
+
+SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+# writes every row, or part of one, that the engine finishes to a file
+TAP = """
+#include <stdint.h>
+#include <stdio.h>
+inline FILE* tap_file() {
+  static FILE* const file = fopen(TAP_FILE, "wb");
+  return file;
+}
+template <typename Rows>
+inline void tap(unsigned plane, int row, size_t first, Rows lines, size_t pixels, size_t channels) {
+  FILE* const file = tap_file();
+  const uint16_t header[5] = {static_cast<uint16_t>(plane), static_cast<uint16_t>(row), static_cast<uint16_t>(first),
+                              static_cast<uint16_t>(pixels), static_cast<uint16_t>(channels)};
+  fwrite(header, sizeof header, 1, file);
+  for (size_t c = 0; c < channels; ++c) fwrite(lines.data + c * lines.pitch, 1, pixels, file);
+  fflush(file);
+}
+#define ESP32_DEPLOY_TAP(plane, row, first, lines, pixels, channels) tap(plane, row, first, lines, pixels, channels)
+"""
+
+
+def grid():
+    return mobilenet(0.35, 33, cut=4, is_grid=True)
+
+
+def odd_sizes():
+    model = TinyModel((1, 13, 11, 3))
+    first = model.convolution(0, 6, (3, 3), (2, 2), activation="RELU6", output=(6 / 255, -128))
+    narrow = model.convolution(model.convolution(model.convolution(first, 20), 1, (3, 3), depthwise=True), 6)
+    pooled = model.pool("AVERAGE", model.add(first, narrow, "RELU"), (2, 2), (2, 2), "SAME")
+    model.softmax(model.dense(model.mean(pooled, keep_dims=False), 5))
+    return model
+
+
+def uneven_windows():
+    model = TinyModel((1, 9, 12, 4))
+    padded = model.pad(0, (1, 2), (0, 1))
+    first = model.convolution(padded, 5, (3, 2), (2, 1), "VALID", per_channel=False, bias=False)
+    pooled = model.pool("MAX", first, (3, 3), (1, 2), "SAME")
+    doubled = model.convolution(pooled, 2, (5, 5), depthwise=True)
+    flat = model.reshape(doubled, (1, int(np.prod(model.shape_of(doubled)))))
+    model.dense(flat, 7, per_channel=False)
+    return model
+
+
+def padded_pool_and_wide_windows():
+    model = TinyModel((1, 10, 10, 3))
+    pooled = model.pool("AVERAGE", model.pad(0, (1, 1), (1, 1)), (3, 3), (2, 2))
+    wide = model.convolution(pooled, 16)
+    narrow = model.convolution(model.convolution(wide, 1, (5, 5), depthwise=True, activation="RELU"), 8)
+    wide = model.convolution(narrow, 24, activation="RELU6")
+    model.softmax(model.convolution(model.convolution(wide, 1, (5, 3), (3, 2), depthwise=True), 4), 2.5)
+    return model
+
+
+def flat_windows():
+    model = TinyModel((1, 5, 9, 2))
+    rows = model.convolution(model.convolution(0, 11), 1, (1, 3), (2, 2), depthwise=True)
+    model.softmax(model.convolution(model.mean(rows), 5))
+    return model
+
+
+def branches():
+    model = TinyModel((1, 8, 8, 2))
+    doubled = model.add(0, 0)
+    first, second = model.convolution(doubled, 4, (3, 3)), model.convolution(doubled, 4)
+    total = model.add(model.add(first, second, "RELU6"), first)
+    model.convolution(total, 1, (3, 3), (3, 3), depthwise=True, activation="RELU_N1_TO_1")
+    return model
+
+
+def head_alone():
+    model = TinyModel((1, 10, 9, 3))
+    wide = model.convolution(model.add(0, 0), 18, activation="RELU")
+    narrow = model.convolution(model.convolution(wide, 2, (3, 3), depthwise=True), 3)
+    model.softmax(model.pad(model.add(0, narrow), (0, 2), (2, 0)))
+    return model
+
+
+MODELS = (flat_windows, head_alone, grid, odd_sizes, uneven_windows, padded_pool_and_wide_windows, branches)
+
+
+def write(folder, model):
+    path = folder / "model.tflite"
+    path.write_bytes(model.content())
+    return path
+
+
+def outputs_of(compiled, images, target, folder, flags=()):
+    return simulate.run(compiled.source, compiled.schedule, "fruit", images, target, folder, flags)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_outputs_equal_those_of_tflm_without_a_fault(make, tmp_path):
+    path = write(tmp_path, make())
+    compiled = compile_file(path, "fruit")
+    images = patterns.patterns(compiled.input_shape, 15)
+    expected = tflm.outputs(path, images)
+    run = outputs_of(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
+    np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
+    assert len(np.unique(expected)) > 5
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_random_networks_equal_tflm_without_a_fault(seed, tmp_path):
+    path = write(tmp_path, random_model(seed))
+    compiled = compile_file(path, "fruit")
+    images = patterns.patterns(compiled.input_shape, 8)
+    run = outputs_of(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
+    expected = tflm.outputs(path, images)
+    np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
+
+
+def tapped_planes(compiled, images, folder):
+    tap = folder / "tap.h"
+    tap.write_text(f'#define TAP_FILE "{folder / "tap.bin"}"\n{TAP}')
+    outputs_of(compiled, images, toolchain("host"), folder, ("-include", str(tap)))
+    planes = {
+        number: np.full((plane.height, plane.width, plane.channels), 999, np.int16)
+        for number, plane in enumerate(compiled.schedule.program.planes)
+    }
+    content, place = (folder / "tap.bin").read_bytes(), 0
+    while place < len(content):
+        plane, row, first, pixels, channels = np.frombuffer(content, "<u2", 5, place)
+        lines = np.frombuffer(content, np.uint8, int(pixels) * int(channels), place + 10)
+        planes[plane][row, :, first : first + channels] = lines.reshape(channels, pixels).T.astype(np.int16) - 128
+        place += 10 + lines.size
+    return planes
+
+
+def assert_inner_rows_are_exact(path, folder):
+    compiled = compile_file(path, "fruit")
+    program = compiled.schedule.program
+    tensors = [compiled.graph.operators[operator].outputs[0].index for operator in program.operators]
+    image = patterns.patterns(compiled.input_shape, 4)[3:]
+    planes = tapped_planes(compiled, image, folder)
+    inner = run_tflm(with_outputs(path.read_bytes(), tensors), image)
+    for layer, expected in zip(program.layers, inner, strict=True):
+        np.testing.assert_array_equal(planes[layer.target].reshape(expected.shape), expected, err_msg=layer.name)
+
+
+@pytest.mark.parametrize("make", MODELS)
+def test_every_inner_row_equals_tflm(make, tmp_path):
+    assert_inner_rows_are_exact(write(tmp_path, make()), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["classifier_035_96_with_pads", "fomo_035_96"])
+def test_every_inner_row_of_real_models_equals_tflm(shared_data, name, tmp_path):
+    assert_inner_rows_are_exact(shared_data / "models" / f"{name}.tflite", tmp_path)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_no_compiler_has_anything_to_warn_of(compiler, tmp_path):
+    target = replace(toolchain("host"), compiler=compiler)
+    if target.missing:
+        pytest.skip(f"{compiler} is missing")
+    for make in MODELS:
+        simulate.write_source(compile_file(write(tmp_path, make()), "fruit").source, tmp_path)
+        simulate.compile_model("fruit", target, tmp_path, ("-Wshadow", "-Wpedantic"))
+
+
+def test_the_same_model_gives_the_same_files(tmp_path):
+    path = write(tmp_path, grid())
+    assert compile_file(path, "fruit").source == compile_file(path, "fruit").source
+
+
+def test_generated_code_needs_no_heap_and_no_arduino(tmp_path):
+    text = "".join(compile_file(write(tmp_path, grid()), "fruit").source.files.values())
+    code = re.sub("//.*", "", text)
+    assert not re.search(r"\b(malloc|free|new|delete|printf|float|double|std)\b|Arduino\.h|math\.h", code)
+
+
+def test_two_libraries_live_in_one_program(tmp_path):
+    path, target = write(tmp_path, odd_sizes()), toolchain("host")
+    for name in ("fruit", "signs"):
+        (tmp_path / name).mkdir()
+        simulate.write_source(compile_file(path, name).source, tmp_path / name)
+        simulate.compile_model(name, target, tmp_path / name)
+    main = tmp_path / "main.cpp"
+    main.write_text(
+        '#include "fruit/fruit_model.h"\n#include "signs/signs_model.h"\n'
+        "int main() { fruit::Model a; signs::Model b; a.start(); b.start(); }\n"
+    )
+    objects = (str(tmp_path / name / "model_host.o") for name in ("fruit", "signs"))
+    simulate._compile(target, (str(main), *objects, "-o", str(tmp_path / "program")), tmp_path)
+
+
+def test_a_missing_tool_is_named_with_its_package(tmp_path):
+    compiled = compile_file(write(tmp_path, branches()), "fruit")
+    target = replace(simulate.TARGETS["rv32"], compiler="no-such-compiler")
+    with pytest.raises(
+        simulate.SimulationError, match=r"no-such-compiler.* is missing; on Debian install: gcc-riscv64"
+    ):
+        outputs_of(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def emulated(shared_data, tmp_path_factory):
+    path = shared_data / "models" / "classifier_035_96.tflite"
+    compiled = compile_file(path, "fruit")
+    images = patterns.patterns(compiled.input_shape, 5)
+
+    def on(name):
+        folder = tmp_path_factory.mktemp(name)
+        run = outputs_of(compiled, images, toolchain(name), folder)
+        expected = tflm.outputs(path, images)
+        np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
+        return run
+
+    return on
+
+
+def test_the_default_classifier_is_small_and_quick_on_rv32(emulated):
+    run = emulated("rv32")
+    assert run.ram_bytes <= 24 * 1024
+    assert run.instructions <= 20_000_000
+    assert run.flash_bytes <= 48 * 1024
+
+
+def test_sixteen_registers_cost_little_more(emulated):
+    run = emulated("xtensa")
+    assert run.ram_bytes <= 24 * 1024
+    assert run.instructions <= 2.2 * emulated("rv32").instructions
+    assert run.flash_bytes <= 48 * 1024
+
+
+@pytest.mark.parametrize("name", ["rv32", "xtensa"])
+@pytest.mark.parametrize("make", MODELS)
+def test_small_models_are_exact_on_emulated_processors(make, name, tmp_path):
+    path = write(tmp_path, make())
+    compiled = compile_file(path, "fruit")
+    images = patterns.patterns(compiled.input_shape, 6)
+    run = outputs_of(compiled, images, toolchain(name), tmp_path)
+    expected = tflm.outputs(path, images)
+    np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
+
+
+def test_kernels_stand_in_the_librarys_namespace(tmp_path):
+    files = compile_file(write(tmp_path, branches()), "fruit").source.files
+    assert all("namespace esp32_deploy" not in text for text in files.values())
+    assert {Path(name).suffix for name in files} == {".h", ".cpp"}
+
+
+def test_a_model_that_brings_tflm_down_is_reported(tmp_path):
+    model = TinyModel((1, 6, 6, 3))
+    model.convolution(0, 1, (3, 3), depthwise=True, bias=False)
+    path = write(tmp_path, model)
+    with pytest.raises(tflm.TflmError, match="brought down by the model"):
+        tflm.outputs(path, np.zeros((1, 6, 6, 3), np.int8))
+    assert tflm.arena_bytes(path, (6, 6, 3)) is None
