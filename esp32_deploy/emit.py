@@ -27,7 +27,7 @@ FORMS = ("rising", "two_sided", "exact")
 """Of kernels/requantize.h."""
 LINE_CHARACTERS = 116
 
-NETWORK_KERNELS = ("convolution", "depthwise", "elementwise", "pointwise", "pool", "requantize", "stream")
+NETWORK_KERNELS = ("convolution", "depthwise", "elementwise", "pointwise", "pool", "requantize", "softmax", "stream")
 """What a streaming network is made of; the other kernels are for what surrounds it."""
 
 
@@ -131,7 +131,7 @@ class _Emitter:
 
     def array(self, kind: str, name: str, values: np.ndarray) -> None:
         self.constant_bytes += values.nbytes
-        self.arrays.append(f"alignas(4) constexpr {kind} {name}[] = {{\n{_wrapped(values)}\n}};")
+        self.arrays.append(f"alignas(4) constexpr {kind} {name}[] = {{\n{wrapped(values)}\n}};")
 
     def pointwise(self, number: int, layer: Layer) -> str:
         weights = _convolution(layer).weights.reshape(len(_convolution(layer).weights), -1)
@@ -146,7 +146,7 @@ class _Emitter:
         self.constant_bytes += blocks.nbytes
         self.arrays.append(
             f"alignas(4) constexpr Weights<{blocks.size}> weights_{number} = stored<{blocks.size}>({{\n"
-            f"{_wrapped(blocks)}\n}});"
+            f"{wrapped(blocks)}\n}});"
         )
         return f"{{weights_{number}.values, {self.requantization(number, layer)}, {inputs}, {outputs}}}"
 
@@ -302,8 +302,8 @@ def _place(place: Place) -> str:
     return f"{{{place.offset}, {place.segment}}}"
 
 
-def _wrapped(values: np.ndarray) -> str:
-    """Numbers in lines of an even length."""
+def wrapped(values: np.ndarray) -> str:
+    """Whole numbers as C++ reads them in lines of an even length."""
     lines, line = [], "   "
     for value in values.ravel().tolist():
         # the most negative number has no literal of its own in C++
