@@ -1,0 +1,205 @@
+"""Found, missed and made up: what grids of probabilities are worth against true boxes."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from block.measure.decode import Decode, Detection, decode
+
+# a threshold that splits validation photos best is looked for among these
+THRESHOLDS = tuple(step / 40 for step in range(4, 39))
+# Edge Impulse's own way of counting: decode at 0.5 by fusing, a hit within a fifth of the image's side
+EI_THRESHOLD, EI_DISTANCE = 0.5, 0.2
+EI_DECODE: Decode = "fuse"
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """How one class was found; a ratio without a denominator is 0. `count_error` is per photo, absolute."""
+
+    precision: float
+    recall: float
+    f1: float
+    objects: int
+    predicted: int
+    found: int
+    count_error: float
+
+
+@dataclass(frozen=True)
+class DetectionScores:
+    """What one runtime scored on one split.
+
+    precision, recall and f1 count all objects alike; `count_error` is the mean of the classes'. `confusion` rows are
+    true classes, columns predicted ones, index 0 is background. `ei_f1` is Edge Impulse's definition.
+    """
+
+    f1: float
+    precision: float
+    recall: float
+    ei_f1: float
+    count_error: float
+    per_class: dict[str, ClassScore]
+    confusion: list[list[int]]
+    images: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for metrics.json."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Match:
+    """Which detections of a photo found which truths: indices, -1 for none."""
+
+    truth_of: np.ndarray  # (detections,)
+    detection_of: np.ndarray  # (truths,)
+
+
+def match(detections: Sequence[Detection], boxes: np.ndarray) -> Match:
+    """Pairs detections with true boxes (n, 5) of class, x, y, width, height in px.
+
+    A truth is found when the centre of a detection of its class lies in its box; each is used once, nearest first.
+    """
+    labels, centers = _labels_and_centers(detections)
+    return _pair(centers, boxes, labels[:, None] == boxes[None, :, 0])
+
+
+def evaluate(
+    grids: np.ndarray, boxes: Sequence[np.ndarray], classes: Sequence[str], size: int, threshold: float, how: Decode
+) -> DetectionScores:
+    """Scores grids (N, H, W, classes + 1) against each photo's boxes (n, 5), in px of an input of `size`."""
+    cell_px = size // grids.shape[1]
+    found = [decode(grid, threshold, cell_px, how) for grid in grids]
+    confusion = np.zeros((len(classes) + 1, len(classes) + 1), dtype=int)
+    errors = np.zeros(len(classes))
+    for detections, truths in zip(found, boxes, strict=True):
+        _count(confusion, detections, truths)
+        true = np.bincount(truths[:, 0], minlength=len(classes))
+        counted = np.bincount([one.label for one in detections], minlength=len(classes))
+        errors += np.abs(true - counted)
+    errors /= max(1, len(grids))
+    hits, named, objects = np.diag(confusion)[1:], confusion[:, 1:].sum(axis=0), confusion[1:].sum(axis=1)
+    precision, recall, f1 = ratios(hits.sum(), named.sum(), objects.sum())
+    return DetectionScores(
+        f1=f1,
+        precision=precision,
+        recall=recall,
+        ei_f1=edge_impulse_f1(grids, boxes, size),
+        count_error=float(errors.mean()),
+        per_class={
+            name: ClassScore(
+                *ratios(hits[index], named[index], objects[index]),
+                objects=int(objects[index]),
+                predicted=int(named[index]),
+                found=int(hits[index]),
+                count_error=float(errors[index]),
+            )
+            for index, name in enumerate(classes)
+        },
+        confusion=confusion.tolist(),
+        images=len(grids),
+    )
+
+
+def curve(
+    grids: np.ndarray,
+    boxes: Sequence[np.ndarray],
+    size: int,
+    how: Decode,
+    thresholds: Sequence[float] = THRESHOLDS,
+) -> list[dict[str, float]]:
+    """Precision, recall and F1 by threshold."""
+    cell_px = size // grids.shape[1]
+    objects = sum(map(len, boxes))
+    rows = []
+    for threshold in thresholds:
+        named = hits = 0
+        for grid, truths in zip(grids, boxes, strict=True):
+            detections = decode(grid, threshold, cell_px, how)
+            named += len(detections)
+            hits += int((match(detections, truths).truth_of >= 0).sum())
+        precision, recall, f1 = ratios(hits, named, objects)
+        rows.append({"threshold": threshold, "precision": precision, "recall": recall, "f1": f1})
+    return rows
+
+
+def best_threshold(rows: Sequence[dict[str, float]]) -> float:
+    """The threshold of the highest F1; of equals the one in the middle, which a little drift harms least."""
+    highest = max(row["f1"] for row in rows)
+    best = [row["threshold"] for row in rows if row["f1"] == highest]
+    return best[len(best) // 2]
+
+
+def edge_impulse_f1(grids: np.ndarray, boxes: Sequence[np.ndarray], size: int) -> float:
+    """F1 as Edge Impulse counts it for FOMO, to compare with what Studio shows.
+
+    Every fused cell group within a fifth of the side of a true centre counts for that object, several may for the
+    same; false positives are the upper and false negatives the lower triangle of the confusion matrix, so that a
+    mistaken class is only one of both.
+    """
+    confusion = np.zeros((grids.shape[3], grids.shape[3]), dtype=int)
+    cell_px = size // grids.shape[1]
+    for grid, truths in zip(grids, boxes, strict=True):
+        detections = decode(grid, EI_THRESHOLD, cell_px, EI_DECODE)
+        labels, centers = _labels_and_centers(detections)
+        distances = _distances(centers, truths)
+        was_hit = np.zeros(len(truths), dtype=bool)
+        for label, row in zip(labels, distances, strict=True):
+            nearest = int(row.argmin()) if len(row) else -1
+            if nearest >= 0 and row[nearest] <= EI_DISTANCE * size:
+                was_hit[nearest] = True
+                confusion[truths[nearest, 0] + 1, label + 1] += 1
+            else:
+                confusion[0, label + 1] += 1
+        np.add.at(confusion, (truths[~was_hit, 0] + 1, 0), 1)
+    hits = np.diag(confusion)[1:].sum()
+    return ratios(hits, hits + np.triu(confusion, 1).sum(), hits + np.tril(confusion, -1).sum())[2]
+
+
+def ratios(hits: float, named: float, objects: float) -> tuple[float, float, float]:
+    """Precision, recall and F1 of hits among what was named and what is there; 0 where nothing is."""
+    precision = float(hits / named) if named else 0.0
+    recall = float(hits / objects) if objects else 0.0
+    return precision, recall, 2 * precision * recall / (precision + recall) if hits else 0.0
+
+
+def _count(confusion: np.ndarray, detections: Sequence[Detection], boxes: np.ndarray) -> None:
+    """Adds a photo to the confusion matrix: hits first, then what was taken for another class, then the rest."""
+    labels, centers = _labels_and_centers(detections)
+    hit = match(detections, boxes)
+    free_detections, free_truths = hit.truth_of < 0, hit.detection_of < 0
+    confused = _pair(centers, boxes, free_detections[:, None] & free_truths[None, :])
+    truth_of = np.maximum(hit.truth_of, confused.truth_of)
+    for label, truth in zip(labels, truth_of, strict=True):
+        confusion[0 if truth < 0 else boxes[truth, 0] + 1, label + 1] += 1
+    missed = np.maximum(hit.detection_of, confused.detection_of) < 0
+    np.add.at(confusion, (boxes[missed, 0] + 1, 0), 1)
+
+
+def _pair(centers: np.ndarray, boxes: np.ndarray, allowed: np.ndarray) -> Match:
+    """The nearest allowed pairs (detections, truths) whose centre lies in the box, each used once."""
+    x, y, (left, top, width, height) = centers[:, 0:1], centers[:, 1:2], boxes[:, 1:].T
+    allowed = allowed & (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
+    distances = _distances(centers, boxes)
+    truth_of, detection_of = np.full(len(centers), -1), np.full(len(boxes), -1)
+    detections, truths = np.nonzero(allowed)
+    for index in np.argsort(distances[allowed], kind="stable"):
+        detection, truth = detections[index], truths[index]
+        if truth_of[detection] < 0 and detection_of[truth] < 0:
+            truth_of[detection], detection_of[truth] = truth, detection
+    return Match(truth_of, detection_of)
+
+
+def _distances(centers: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Between each detection's centre and each box's, (detections, truths) px."""
+    true_centers = boxes[:, 1:3] + boxes[:, 3:5] / 2
+    return np.asarray(np.linalg.norm(centers[:, None] - true_centers[None], axis=2))
+
+
+def _labels_and_centers(detections: Sequence[Detection]) -> tuple[np.ndarray, np.ndarray]:
+    labels = np.array([one.label for one in detections], dtype=int)
+    centers = np.array([(one.center_x, one.center_y) for one in detections], dtype=int).reshape(-1, 2)
+    return labels, centers

@@ -1,0 +1,99 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from block.measure.decode import decode, to_steps
+
+
+def grid_of(*planes):
+    objects = np.stack([np.array(plane, dtype=np.float64) for plane in planes], axis=-1) / 256
+    return np.concatenate([1 - objects.sum(axis=-1, keepdims=True), objects], axis=-1)
+
+
+def places(detections):
+    return [(one.label, one.x, one.y, one.width, one.height) for one in detections]
+
+
+@st.composite
+def grids(draw):
+    side, classes = draw(st.integers(1, 7)), draw(st.integers(1, 3))
+    values = draw(st.lists(st.sampled_from([0, 40, 127, 128, 200, 255]), min_size=1, max_size=side * side * classes))
+    steps = np.resize(values, (side, side, classes)).astype(np.float64)
+    return np.concatenate([np.zeros((side, side, 1)), steps / 256], axis=-1)
+
+
+def test_touching_cells_fuse_into_one_box_whose_middle_is_the_centre():
+    grid = grid_of([[200, 0, 0, 0], [0, 220, 0, 0], [0, 0, 0, 0], [0, 0, 0, 150]])
+    first, second = decode(grid, 0.5, 8, "fuse")
+    assert (first.x, first.y, first.width, first.height, first.score) == (0, 0, 16, 16, 220 / 256)
+    assert (first.center_x, first.center_y) == (8, 8)
+    assert (second.x, second.y, second.center_x, second.center_y) == (24, 24, 28, 28)
+
+
+def test_boxes_that_come_to_touch_by_growing_fuse_too():
+    # the arms of the L span a square that reaches the lone cell
+    grid = grid_of([[200, 0, 0, 0], [200, 0, 190, 0], [200, 0, 0, 0], [200, 200, 0, 0]])
+    assert places(decode(grid, 0.5, 8, "fuse")) == [(0, 0, 0, 24, 32)]
+
+
+def test_peaks_tell_touching_cells_apart_that_fusing_joins():
+    grid = grid_of([[0, 0, 0, 0, 0], [200, 150, 180, 0, 0], [0, 0, 0, 0, 0]])
+    assert [one.score * 256 for one in decode(grid, 0.5, 8, "peaks")] == [200, 180]
+    assert len(decode(grid, 0.5, 8, "fuse")) == 1
+
+
+def test_the_first_of_equally_sure_neighbours_is_the_peak():
+    assert [one.center_y for one in decode(grid_of([[255, 255], [255, 255]]), 0.5, 8, "peaks")] == [8]
+
+
+def test_a_peak_lies_between_cells_that_share_it():
+    (one,) = decode(grid_of([[0, 0, 0], [128, 128, 0], [0, 0, 0]]), 0.5, 8, "peaks")
+    assert (one.center_x, one.center_y) == (8, 12)
+    assert (one.x, one.y, one.width, one.height) == (0, 8, 16, 8)
+
+
+def test_classes_do_not_disturb_each_other():
+    grid = grid_of([[200, 0], [0, 0]], [[0, 50], [0, 0]])
+    for how in ("peaks", "fuse"):
+        assert [one.label for one in decode(grid, 0.1, 8, how)] == [0, 1]
+
+
+def test_background_is_never_an_object():
+    assert decode(grid_of([[0, 0], [0, 0]]), 0.0, 8, "peaks") == []
+    assert decode(grid_of([[0, 0], [0, 0]]), 0.0, 8, "fuse") == []
+
+
+def test_int8_outputs_keep_their_steps():
+    int8 = np.arange(-128, 128)
+    assert (to_steps((int8 + 128) / np.float32(256)) == int8 + 128).all()
+
+
+@given(grids(), st.sampled_from([0.1, 0.5, 0.78125, 1.0]))
+def test_fused_boxes_never_touch_and_cover_every_sure_cell(grid, threshold):
+    detections = decode(grid, threshold, 4, "fuse")
+    for plane in range(1, grid.shape[2]):
+        boxes = [one for one in detections if one.label == plane - 1]
+        for row, column in zip(*np.nonzero(grid[:, :, plane] >= threshold), strict=True):
+            covering = [
+                one
+                for one in boxes
+                if one.x <= 4 * column < one.x + one.width and one.y <= 4 * row < one.y + one.height
+            ]
+            assert len(covering) == 1
+        for first in boxes:
+            for second in boxes:
+                if first is not second:
+                    apart_x = first.x + first.width < second.x or second.x + second.width < first.x
+                    apart_y = first.y + first.height < second.y or second.y + second.height < first.y
+                    assert apart_x or apart_y
+
+
+@given(grids(), st.sampled_from([0.1, 0.5, 0.78125]))
+def test_peaks_of_a_class_are_never_neighbours_and_the_surest_cell_is_one(grid, threshold):
+    detections = decode(grid, threshold, 2, "peaks")
+    assert [one.score for one in detections] == sorted((one.score for one in detections), reverse=True)
+    highest = grid[:, :, 1:].max()
+    if highest >= threshold:
+        assert detections[0].score == highest
+    for one in detections:
+        assert 0 <= one.center_x <= 2 * grid.shape[1] and 0 <= one.center_y <= 2 * grid.shape[0]
