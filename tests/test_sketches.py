@@ -7,6 +7,7 @@ import sketches
 from PIL import Image
 from tiny_models import mobilenet
 
+from block.measure.decode import decode
 from esp32_deploy import graph, library, pixels, tflm
 from esp32_deploy.manifest import Manifest
 
@@ -155,10 +156,10 @@ def test_a_grayscale_network_asks_the_camera_for_gray(tmp_path):
     assert "frames 1 returned 1" in lines
 
 
-@pytest.mark.parametrize("decode", ["peaks", "fuse"])
-def test_a_detector_finds_what_its_grid_says(decode, shared_data, tmp_path):
+@pytest.mark.parametrize("how", ["peaks", "fuse"])
+def test_a_detector_finds_what_its_grid_says(how, shared_data, tmp_path):
     model = shared_data / "models" / "fomo_035_96.tflite"
-    manifest = Manifest(name="finder", labels=("apple", "banana", "orange"), threshold=0.3, decode=decode, resize="fit")
+    manifest = Manifest(name="finder", labels=("apple", "banana", "orange"), threshold=0.05, decode=how, resize="fit")
     unpacked = sketches.unpack(library.package(model, tmp_path / "finder.zip", manifest).path, tmp_path)
     objects = sketches.compile_library(unpacked, tmp_path)
     assert "PASS" in sketches.run(sketches.compile_sketch(unpacked, "SelfTest", objects, tmp_path))[1]
@@ -166,15 +167,16 @@ def test_a_detector_finds_what_its_grid_says(decode, shared_data, tmp_path):
     (frame,) = photos(shared_data / "fruit" / "test", 1, (160, 120))
     rgb565(frame).tofile(tmp_path / "frame.bin")
     lines = sketches.run(program, FRAME=tmp_path / "frame.bin")
-    steps = on_tflm(model, frame, 96, "fit").astype(int) + 128
-    found = int(re.match(r"(\d+) found, \d+ ms", lines[2])[1])
-    assert (found > 0) == bool((steps[..., 1:] >= 77).any())
-    for line in lines[3 : 3 + found]:
-        label, score, x, y = re.fullmatch(r"  (\w+) (0\.\d\d) at (\d+), (\d+)", line).groups()
-        assert label in manifest.labels
-        assert float(score) >= 0.3
-        assert int(x) < 160
-        assert int(y) < 120
+    grid = (on_tflm(model, frame, 96, "fit").astype(int) + 128) / 256
+    expected = decode(grid, 0.05, 8, how)
+    assert len(expected) > 0
+    assert re.fullmatch(rf"{len(expected)} found, \d+ ms", lines[2])
+    # the frame fills 96 x 72 px, 12 px below the top
+    assert lines[3:-2] == [
+        f"  {manifest.labels[one.label]} {one.score:.2f} at {one.center_x * 160 // 96}, "
+        f"{min(max(one.center_y - 12, 0), 72) * 120 // 72}"
+        for one in expected
+    ]
 
 
 ORACLE = """
