@@ -130,7 +130,7 @@ def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: 
     images = patterns.patterns(compiled.input_shape, inputs)
     if photos is not None:
         images = np.concatenate([images, patterns.photos(photos, compiled.input_shape, inputs)])
-    result = verification.verify(compiled, model, images, TARGETS[target])
+    result = verification.verify(compiled, images, tflm.outputs(model, images), TARGETS[target])
     click.echo(json.dumps(result.as_dict()) if as_json else _lines(result.as_dict()))
     if result.first_difference is not None:
         raise click.ClickException(

@@ -41,6 +41,8 @@ URL = "https://docs.espressif.com/projects/arduino-esp32/en/latest/libraries.htm
 TEMPLATES = Path(__file__).parent / "templates" / "library"
 
 MOST_DETECTIONS = 64
+SUM_BYTES = 4
+"""Of kernels/pixels.h; three for a pixel."""
 ARENA_MARGIN = 8
 """One part in so many is added to the arena measured here: kernels differ by processor."""
 ARENA_ALIGNMENT_BYTES = 16
@@ -123,6 +125,12 @@ def package(
     temporary.write_bytes(content)
     temporary.replace(out)
     return Package(out, name, len(contents), len(content), memory, values["small_bytes"])
+
+
+def frame_reader_bytes(shape: tuple[int, int, int]) -> int:
+    """What the library's object holds beside the network: a row of sums and a row of the input."""
+    _, width, channels = shape
+    return width * (3 * SUM_BYTES + channels)
 
 
 def resolved(graph: Graph, manifest: Manifest) -> Manifest:
