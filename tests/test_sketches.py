@@ -294,3 +294,54 @@ def test_the_readmes_quick_start_compiles(fruit, tmp_path):
     example = re.search(r"```cpp\n(.*?)```", (unpacked / "README.md").read_text(), re.DOTALL)[1]
     (tmp_path / "quick.ino").write_text(example)
     sketches.compile_cpp(tmp_path / "quick.ino", tmp_path / "quick.o", (unpacked / "src", sketches.STAND_INS))
+
+
+MISUSE = """
+#include <fruit.h>
+#include <stdio.h>
+
+int main() {
+  static fruit::Classifier spotter;
+  static const uint8_t pixels[12 * 12 * 3] = {};
+  const auto say = [](const fruit::Frame& frame) {
+    const fruit::Result result = spotter.classify(frame);
+    printf("%s|%s|%d\\n", fruit::text(result.error), result.label, result.is_sure ? 1 : 0);
+  };
+  const fruit::Frame good = {pixels, 12, 12, fruit::PixelFormat::rgb888};
+  say(good);
+  if (spotter.begin() != fruit::Error::none || spotter.begin() != fruit::Error::none) return 1;
+  say({nullptr, 12, 12, fruit::PixelFormat::rgb888});
+  say({pixels, 0, 12, fruit::PixelFormat::rgb888});
+  say({pixels, 65536, 1, fruit::PixelFormat::rgb888});
+  say({pixels, 5000, 5000, fruit::PixelFormat::rgb888});
+  say(good);
+  say({pixels, 12, 11, fruit::PixelFormat::rgb565, 36});
+  say({pixels, 12, 11, fruit::PixelFormat::grayscale, 20});
+  return 0;
+}
+"""
+
+
+def test_misuse_is_answered_in_words_and_doubt_with_not_sure(shared_data, tmp_path):
+    manifest = Manifest(name="fruit", labels=LABELS, threshold=1.0)
+    model = shared_data / "models" / "classifier_035_96.tflite"
+    unpacked = sketches.unpack(library.package(model, tmp_path / "fruit.zip", manifest).path, tmp_path)
+    objects = sketches.compile_library(unpacked, tmp_path)
+    (tmp_path / "misuse.cpp").write_text(MISUSE)
+    part = sketches.compile_cpp(tmp_path / "misuse.cpp", tmp_path / "misuse.o", (unpacked / "src",), flags=FLAGS)
+    program = tmp_path / "misuse"
+    subprocess.run(["g++", *FLAGS, *map(str, (part, *objects)), "-o", str(program)], check=True)
+    lines = sketches.run(program)
+    assert [line.split("|")[0].split(":")[0] for line in lines] == [
+        "begin() was not called, or failed",
+        *["there is no frame, or one without pixels"] * 2,
+        *["the frame has more than 16 million pixels, or a side of more than 65,535"] * 2,
+        *["no error"] * 3,
+    ]
+    assert [line.split("|", 1)[1] for line in lines] == [*["|0"] * 5, *["not sure|0"] * 3]
+
+
+def test_a_compiler_for_an_older_language_is_refused_with_the_remedy(fruit, tmp_path):
+    unpacked, _, _ = fruit
+    with pytest.raises(sketches.CompilerError, match="install the esp32 core 3"):
+        sketches.compile_library(unpacked, tmp_path, flags=("-std=gnu++11",))

@@ -35,7 +35,7 @@ inline const char* text(Error error) {
     case Error::no_frame:
       return "there is no frame, or one without pixels";
     case Error::frame_too_large:
-      return "the frame has more than 16 million pixels";
+      return "the frame has more than 16 million pixels, or a side of more than 65,535";
     case Error::inference_failed:
       return "the interpreter failed";
   }

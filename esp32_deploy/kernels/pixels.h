@@ -88,81 +88,101 @@ class FrameRows {
  public:
   // `sums` has room for three numbers for every pixel of a row.
   FrameRows(const Frame& frame, const Placement& place, size_t size, size_t channels, uint32_t* sums)
-      : frame_(frame), place_(place), size_(size), channels_(channels), sums_(sums) {}
+      : frame_(frame), place_(place), size_(size), channels_(channels), sums_(sums), left_(place.target_height) {
+    memset(sums, 0, sizeof(uint32_t) * 3 * size);
+  }
 
   // The next row: `size` pixels of `channels` bytes.
   void next(uint8_t* row) {
-    memset(row, 0, size_ * channels_);
     const size_t y = target_row_++;
-    if (y < place_.target_y || y >= place_.target_y + place_.target_height) return;
-    memset(sums_, 0, sizeof(uint32_t) * place_.target_width * frame_channels());
-    for (size_t open = place_.source_height; open > 0;) {
-      if (row_left_ == 0) row_left_ = place_.target_height;
-      const size_t weight = row_left_ < open ? row_left_ : open;
-      add_source_row(static_cast<uint32_t>(weight));
-      open -= weight;
-      row_left_ -= weight;
-      if (row_left_ == 0) ++source_row_;
+    const bool is_filled = y >= place_.target_y && y < place_.target_y + place_.target_height;
+    if (!is_filled || place_.target_width < size_) memset(row, 0, size_ * channels_);
+    if (!is_filled) return;
+    switch (frame_.format) {
+      case PixelFormat::rgb565:
+        return fill<Rgb565>(row + place_.target_x * channels_);
+      case PixelFormat::rgb888:
+        return fill<Rgb888>(row + place_.target_x * channels_);
+      case PixelFormat::grayscale:
+        return fill<Grayscale>(row + place_.target_x * channels_);
     }
-    store(row + place_.target_x * channels_);
   }
 
  private:
-  size_t frame_channels() const { return frame_.format == PixelFormat::grayscale ? 1 : 3; }
-
-  void add_source_row(uint32_t weight) {
-    switch (frame_.format) {
-      case PixelFormat::rgb565:
-        add<Rgb565>(weight);
-        break;
-      case PixelFormat::rgb888:
-        add<Rgb888>(weight);
-        break;
-      case PixelFormat::grayscale:
-        add<Grayscale>(weight);
-        break;
+  // Reads source rows until the target row is whole. The last one often reaches into the next target row: its part
+  // there is left in the sums, so that no row is read twice.
+  template <typename Format>
+  void fill(uint8_t* out) {
+    size_t open = place_.source_height - carried_;
+    carried_ = 0;
+    // enlarged so much that the source row before filled this one too
+    if (open == 0) return scan<Format, true>(0, 0, out);
+    for (;;) {
+      const size_t weight = left_ < open ? left_ : open;
+      open -= weight;
+      left_ -= weight;
+      if (open == 0) {
+        carried_ = left_ < place_.source_height ? left_ : place_.source_height;
+        scan<Format, true>(weight, carried_, out);
+        left_ -= carried_;
+      } else {
+        scan<Format, false>(weight, 0, out);
+      }
+      if (left_ == 0) {
+        ++source_row_;
+        left_ = place_.target_height;
+      }
+      if (open == 0) return;
     }
   }
 
-  template <typename Format>
-  void add(uint32_t weight) {
+  // Adds `weight` times the source row to the sums. If that completes them, gives the means and leaves `carry` times
+  // the row for the next ones.
+  template <typename Format, bool completes>
+  void scan(size_t weight, size_t carry, uint8_t* out) {
     const size_t stride = frame_.stride > 0 ? frame_.stride : frame_.width * Format::bytes;
-    const uint8_t* pixel =
-        frame_.pixels + (place_.source_y + source_row_) * stride + place_.source_x * Format::bytes;
+    // a row that is read for nothing but its sums may be the one after the last
+    const size_t row = weight + carry > 0 ? source_row_ : 0;
+    const uint8_t* pixel = frame_.pixels + (place_.source_y + row) * stride + place_.source_x * Format::bytes;
+    const uint32_t area = static_cast<uint32_t>(place_.source_width * place_.source_height);
+    const size_t target_width = place_.target_width;
+    const size_t source_width = place_.source_width;
     uint32_t values[Format::channels] = {};
     size_t left = 0;
     uint32_t* sums = sums_;
-    for (size_t x = 0; x < place_.target_width; ++x) {
+    for (size_t x = 0; x < target_width; ++x, sums += Format::channels) {
       uint32_t line[Format::channels] = {};
-      for (size_t open = place_.source_width; open > 0;) {
+      for (size_t open = source_width; open > 0;) {
         if (left == 0) {
           Format::read(pixel, values);
           pixel += Format::bytes;
-          left = place_.target_width;
+          left = target_width;
         }
         const size_t part = left < open ? left : open;
         for (size_t c = 0; c < Format::channels; ++c) line[c] += static_cast<uint32_t>(part) * values[c];
         open -= part;
         left -= part;
       }
-      for (const uint32_t value : line) *sums++ += weight * value;
+      for (size_t c = 0; c < Format::channels; ++c) sums[c] += static_cast<uint32_t>(weight) * line[c];
+      if constexpr (completes) {
+        uint32_t means[Format::channels];
+        for (size_t c = 0; c < Format::channels; ++c) {
+          means[c] = (sums[c] + area / 2) / area;
+          sums[c] = static_cast<uint32_t>(carry) * line[c];
+        }
+        out = put(means, Format::channels, out);
+      }
     }
   }
 
-  // Rounds every mean once, then converts between colour and gray where frame and network differ.
-  void store(uint8_t* out) const {
-    const uint32_t area = static_cast<uint32_t>(place_.source_width * place_.source_height);
-    const auto mean = [area](uint32_t sum) { return (sum + area / 2) / area; };
-    const uint32_t* sums = sums_;
-    const size_t given = frame_channels();
-    for (size_t x = 0; x < place_.target_width; ++x, sums += given, out += channels_) {
-      if (given == channels_)
-        for (size_t c = 0; c < channels_; ++c) out[c] = static_cast<uint8_t>(mean(sums[c]));
-      else if (given == 1)
-        memset(out, static_cast<int>(mean(sums[0])), channels_);
-      else
-        *out = static_cast<uint8_t>((77 * mean(sums[0]) + 150 * mean(sums[1]) + 29 * mean(sums[2]) + 128) >> 8);
+  // One pixel, converted between colour and gray where frame and network differ; gives the place of the next.
+  uint8_t* put(const uint32_t* means, size_t given, uint8_t* out) const {
+    if (given == 3 && channels_ == 1) {
+      *out = static_cast<uint8_t>((77 * means[0] + 150 * means[1] + 29 * means[2] + 128) >> 8);
+      return out + 1;
     }
+    for (size_t c = 0; c < channels_; ++c) *out++ = static_cast<uint8_t>(means[given == 3 ? c : 0]);
+    return out;
   }
 
   Frame frame_;
@@ -170,9 +190,10 @@ class FrameRows {
   size_t size_;
   size_t channels_;
   uint32_t* sums_;
+  size_t left_;  // units of the source row that no target row has taken
+  size_t carried_ = 0;  // units of the target row that are in the sums already
   size_t target_row_ = 0;
   size_t source_row_ = 0;
-  size_t row_left_ = 0;  // units of the source row that no target row has taken
 };
 
 }  // namespace esp32_deploy
