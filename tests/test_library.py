@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from tiny_models import TinyModel, mobilenet
 
-from esp32_deploy import graph, library
+from esp32_deploy import graph, library, meaning
 from esp32_deploy.arduino_rules import LibraryError
-from esp32_deploy.library import cpp_literal, package, resolved, resolver_method
+from esp32_deploy.interpreter import resolver_method
+from esp32_deploy.library import cpp_literal, package
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.recording import SamplesError
 
@@ -80,7 +81,7 @@ def test_no_half_written_zip_is_left(tmp_path):
 
 
 def resolve(model, folder, **values):
-    return resolved(graph.read(write(folder, model)), Manifest(**values))
+    return meaning.of(graph.read(write(folder, model)), Manifest(**values))
 
 
 def test_the_model_says_what_the_manifest_does_not(tmp_path):
@@ -197,7 +198,9 @@ def test_the_manifest_in_the_library_says_everything(tmp_path):
     package(write(tmp_path, small()), tmp_path / "a.zip", Manifest(labels=LABELS))
     manifest = json.loads(contents(tmp_path / "a.zip")[f"{library.DEFAULT_NAME}/extras/deploy.json"])
     assert manifest["name"] == library.DEFAULT_NAME
-    assert (manifest["task"], manifest["resize"], manifest["threshold"]) == ("classification", "crop", 0.6)
+    assert (manifest["task"], manifest["colour"], manifest["threshold"]) == ("classification", "rgb", 0.6)
+    # nobody said how images were made square
+    assert manifest["resize"] is None
 
 
 def test_packaging_needs_no_training_framework(tmp_path):
