@@ -91,7 +91,7 @@ def package_command(
     made = library.package(model, target, known, runtime=runtime, board=board, samples=images)
     click.echo(f"Wrote {made.path}: {made.files} files, {made.zip_bytes:,} bytes.")
     click.echo(
-        f"On the board: {made.memory_bytes:,} bytes of RAM, and {made.frame_bytes:,} for the Camera sketch's frame."
+        f"On the board: {made.ram_bytes:,} bytes of RAM, and {made.frame_bytes:,} for the Camera sketch's frame."
     )
     click.echo(
         f"Next: Arduino IDE, Sketch > Include Library > Add .ZIP Library; then Examples > {made.name} > SelfTest."

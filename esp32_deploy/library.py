@@ -53,8 +53,8 @@ class Package:
     name: str
     files: int
     zip_bytes: int
-    memory_bytes: int
-    """What begin() allocates: rows, or the interpreter's arena."""
+    ram_bytes: int
+    """For the network's rows or the interpreter's arena, and for reading frames; without a few hundred of stack."""
     frame_bytes: int
     """Of the frame that the Camera sketch asks for without PSRAM."""
 
@@ -106,7 +106,8 @@ def package(
     else:
         values |= {"segments": (interpreter.memory_bytes(measured.arena_bytes),), "constant_bytes": graph.file_bytes}
         sources = _interpreter_sources(graph, model, values)
-    texts = _texts(name, values | {"memory_bytes": sum(values["segments"])}, sources)
+    values |= {"memory_bytes": sum(values["segments"]), "reader_bytes": frame_reader_bytes(meant.input_shape)}
+    texts = _texts(name, values, sources)
     texts["extras/deploy.json"] = _json(replace(meant.completed(known), name=name))
     contents = {path: text.encode() for path, text in texts.items()}
     contents[f"extras/{name}.tflite"] = model.read_bytes()
@@ -116,7 +117,8 @@ def package(
     temporary = out.with_name(f"{out.name}.part")
     temporary.write_bytes(content)
     temporary.replace(out)
-    return Package(out, name, len(contents), len(content), sum(values["segments"]), values["small_bytes"])
+    ram_bytes = values["memory_bytes"] + values["reader_bytes"]
+    return Package(out, name, len(contents), len(content), ram_bytes, values["small_bytes"])
 
 
 def frame_reader_bytes(shape: tuple[int, int, int]) -> int:

@@ -9,6 +9,7 @@ from tiny_models import mobilenet
 
 from block.measure.decode import decode
 from esp32_deploy import graph, library, pixels, tflm
+from esp32_deploy.boards import BOARDS
 from esp32_deploy.manifest import Manifest
 
 LABELS = ("apple", "banana", "mixed", "orange")
@@ -345,3 +346,20 @@ def test_a_compiler_for_an_older_language_is_refused_with_the_remedy(fruit, tmp_
     unpacked, _, _ = fruit
     with pytest.raises(sketches.CompilerError, match="install the esp32 core 3"):
         sketches.compile_library(unpacked, tmp_path, flags=("-std=gnu++11",))
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_the_camera_sketch_compiles_for_every_board(board, fruit, tmp_path):
+    unpacked, _, _ = fruit
+    sketch = unpacked / "examples" / "Camera" / "Camera.ino"
+    (tmp_path / "boards.h").write_bytes((sketch.parent / "boards.h").read_bytes())
+    other = tmp_path / "Camera.ino"
+    other.write_text(sketch.read_text().replace("#define BOARD_AI_THINKER", f"#define {BOARDS[board].macro}"))
+    sketches.compile_cpp(other, tmp_path / "camera.o", (unpacked / "src", sketches.STAND_INS))
+
+
+def test_a_sketch_for_no_board_says_what_to_define(fruit, tmp_path):
+    unpacked, _, _ = fruit
+    (tmp_path / "sketch.ino").write_text(f'#include "{unpacked}/examples/Camera/boards.h"\n')
+    with pytest.raises(sketches.CompilerError, match="Define your board at the top of the sketch: BOARD_AI_THINKER"):
+        sketches.compile_cpp(tmp_path / "sketch.ino", tmp_path / "sketch.o", (unpacked / "src", sketches.STAND_INS))
