@@ -9,7 +9,7 @@ ARENA_MARGIN = 8
 ARENA_ALIGNMENT_BYTES = 16
 
 # how TensorFlow Lite Micro's resolver calls an operator, where it is not the words of its name
-RESOLVER_METHODS = {"PADV2": "AddPadV2"}
+RESOLVER_METHODS = {"BATCH_MATMUL": "AddBatchMatMul", "PADV2": "AddPadV2"}
 
 
 def resolver_method(operator: str) -> str:

@@ -180,6 +180,8 @@ def test_labels_survive_the_compiler():
         ("AVERAGE_POOL_2D", "AddAveragePool2D"),
         ("FULLY_CONNECTED", "AddFullyConnected"),
         ("PADV2", "AddPadV2"),
+        ("BATCH_MATMUL", "AddBatchMatMul"),
+        ("TRANSPOSE", "AddTranspose"),
         ("ADD", "AddAdd"),
     ],
 )
