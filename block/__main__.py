@@ -124,6 +124,32 @@ def predict(
 
 
 @block.command()
+@click.argument("out", type=options.PATH)
+@click.option(
+    "--data-directory",
+    type=options.PATH,
+    default=None,
+    help="Data the run was trained on, for its photos.  [default: a report without photos]",
+)
+@options.debug_option
+def report(out: Path, data_directory: Path | None, debug: bool) -> None:
+    """Make the page report.html in OUT again, from the results that lie there.
+
+    Example: python -m block report out --data-directory photos
+    """
+    with friendly_errors(debug):
+        from block.data import contract
+        from block.report import page
+
+        outputs = contract.Outputs(out)
+        metrics = page.read_metrics(outputs)
+        with console.beating("Report"), console.foreign_output_hidden(debug):
+            data = page.read_data(outputs, metrics, data_directory) if data_directory else None
+            page.write(outputs, data)
+        say(f"Wrote {outputs.report} ({console.size_text(outputs.report.stat().st_size)})")
+
+
+@block.command()
 @click.option(
     "--width",
     type=click.Choice([str(width) for width in WIDTHS]),

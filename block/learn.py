@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from block import checkpoint, console, stopping
+from block import checkpoint, console, reporting, stopping, trial
 from block.checkpoint import Run
 from block.console import say, warn
 from block.data import contract, photos, reading
@@ -32,7 +32,7 @@ LEAST_TRAINING_SHARE = 0.3
 # after SIGTERM the TensorFlow Lite files are tried only if there is as much time: TensorFlow's import alone takes 5 s
 TFLITE_SECONDS = 20.0
 
-STAGES = ("ONNX", "TensorFlow Lite float32", "TensorFlow Lite int8", "scores", "memory", "results")
+STAGES = ("ONNX", "TensorFlow Lite float32", "TensorFlow Lite int8", "scores", "memory", "results", *reporting.STAGES)
 
 
 def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) -> None:
@@ -133,6 +133,7 @@ def fit(run: Run, started: float, stop: stopping.Stop) -> None:
         augment=photo_augmentation(data.size) if settings.augment else None,
         deadline=training_deadline(run, started),
     )
+    trial.check(run, network, task, device)
     trainer = training.Trainer(network, task, data.train, data.validation, recipe, device)
     history: list[training.Epoch] = []
 
@@ -155,7 +156,7 @@ def fit(run: Run, started: float, stop: stopping.Stop) -> None:
 
     say(f"Training: up to {recipe.epochs} epochs of {trainer.batches} steps")
     console.epoch_header(task.score_name)
-    trainer.fit(on_epoch, lambda epoch, step, steps: console.still_going(f"epoch {epoch}: step {step} of {steps}"))
+    trainer.fit(on_epoch, console.step)
     if len(history) < settings.epochs:
         warn(f"stopped after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
 
@@ -234,6 +235,7 @@ def judge(
         costs = footprint.measure(run.outputs.tflite_int8)
     with stages.run("results"):
         write_results(run, facts, scores, probabilities, costs, seconds | stages.seconds)
+    reporting.write_report(run, stages)
     summary.describe_results(run.outputs, scores, costs)
 
 

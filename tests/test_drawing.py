@@ -29,14 +29,21 @@ def test_a_long_caption_stays_inside():
     assert drawing.captioned(grey(60, 60), "a very long name of a class " * 9).width == 60
 
 
-@pytest.mark.parametrize("kind", ["object", "right", "wrong", "truth", "missed"])
-def test_a_mark_touches_its_surroundings_only(kind):
+@pytest.mark.parametrize("kind", ["object", "truth", "missed"])
+def test_a_box_touches_its_surroundings_only(kind):
     photo = grey()
     places = changed(photo, drawing.with_marks(photo, [Mark(kind, (40, 30, 60, 50), (70, 55))]))
     assert len(places)
     assert places.min(axis=0) == pytest.approx((30, 40), abs=4)
     assert places.max(axis=0) == pytest.approx((79, 99), abs=4)
     assert photo.getcolors() == [(240 * 120, GREY)]
+
+
+@pytest.mark.parametrize("kind", ["right", "wrong"])
+def test_a_judged_detection_is_a_small_sign_at_its_centre(kind):
+    places = changed(grey(), drawing.with_marks(grey(), [Mark(kind, (40, 30, 60, 50), (70, 55))]))
+    assert places.mean(axis=0) == pytest.approx((55, 70), abs=1)
+    assert np.abs(places - (55, 70)).max() < 8
 
 
 def test_kinds_of_marks_differ_in_more_than_colour():

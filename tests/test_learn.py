@@ -28,6 +28,7 @@ FILES = {
     "model.tflite",
     "model_quantized_int8_io.tflite",
     "predictions.csv",
+    "report.html",
     "settings.json",
     "weights.pt",
 }
@@ -70,11 +71,12 @@ def test_a_run_prints_a_row_an_epoch_and_not_one_foreign_line(finished):
     lines = result.stdout.splitlines()
     assert lines[0] == "Warning: ignored, not options of this block: --mystery, 7"
     assert sum(f"/{EPOCHS}  " in line for line in lines) == EPOCHS
-    assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/6]" for n in range(1, 7)]
+    assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/7]" for n in range(1, 8)]
     starts = (
         "Data",
         "Device",
         "Network",
+        "Check",
         "Training",
         "* ",
         "  ",

@@ -74,6 +74,10 @@ class Outputs:
         return self.directory / "predictions.csv"
 
     @property
+    def report(self) -> Path:
+        return self.directory / "report.html"
+
+    @property
     def prepared(self) -> Path:
         return self.directory / "prepared"
 
@@ -88,6 +92,7 @@ class Outputs:
             self.metrics,
             self.deploy,
             self.predictions,
+            self.report,
         )
 
 

@@ -4,7 +4,8 @@ Kinds of marks differ in form as well as in colour, and every stroke has a dark 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Literal, cast
 
 from PIL import Image, ImageDraw, ImageFont
@@ -15,11 +16,12 @@ MarkKind = Literal["object", "right", "wrong", "truth", "missed"]
 # Okabe and Ito's colours, which people who confuse red and green tell apart
 WHITE, SKY, ORANGE, GREEN, YELLOW, PURPLE = "#ffffff", "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7"
 CLASS_COLOURS = (SKY, ORANGE, GREEN, YELLOW, PURPLE, WHITE)
-MARK_COLOURS: dict[MarkKind, str] = {"right": SKY, "wrong": ORANGE, "truth": WHITE, "missed": YELLOW}
+MARK_COLOURS: dict[MarkKind, str] = {"right": SKY, "wrong": ORANGE, "truth": SKY, "missed": YELLOW}
+BOXED, CENTERED = ("object", "truth", "missed"), ("object", "right", "wrong")
 RIM = "#1b1b1b"
 
 # of the photo's shorter side: what is readable at any size
-TEXT_SHARE, STROKE_SHARE = 1 / 18, 1 / 240
+TEXT_SHARE, STROKE_SHARE = 1 / 22, 1 / 180
 LEAST_TEXT_PX, LEAST_STROKE_PX = 11, 1
 
 
@@ -27,7 +29,8 @@ LEAST_TEXT_PX, LEAST_STROKE_PX = 11, 1
 class Mark:
     """Something on a photo, in px of that photo: box (x, y, width, height), centre, text; `label` picks a colour.
 
-    object: a prediction whose truth is not known; right, wrong: one that is judged; truth, missed: what is there.
+    object: a prediction whose truth is not known, a box and a dot. right, wrong: one that is judged, a dot or a
+    cross. truth, missed: what is there, a box or a dashed box.
     """
 
     kind: MarkKind
@@ -40,6 +43,11 @@ class Mark:
     def colour(self) -> str:
         """By class where nothing is known to be right or wrong, else by what it is."""
         return MARK_COLOURS.get(self.kind) or CLASS_COLOURS[self.label % len(CLASS_COLOURS)]
+
+    def larger(self, times: float) -> "Mark":
+        """The same mark on a photo that was enlarged."""
+        x, y, width, height = (times * value for value in self.box)
+        return replace(self, box=(x, y, width, height), center=(times * self.center[0], times * self.center[1]))
 
 
 def captioned(photo: Image.Image, text: str) -> Image.Image:
@@ -59,8 +67,10 @@ def with_marks(photo: Image.Image, marks: Sequence[Mark]) -> Image.Image:
     draw = ImageDraw.Draw(canvas)
     stroke = max(LEAST_STROKE_PX, round(min(photo.size) * STROKE_SHARE))
     for mark in marks:
-        _draw_box(draw, mark, stroke)
-        if mark.kind not in ("truth", "missed"):
+        if mark.kind in BOXED:
+            _draw_box(draw, mark, stroke)
+    for mark in marks:
+        if mark.kind in CENTERED:
             _draw_center(draw, mark, stroke)
     font = _font(photo)
     for mark in marks:
@@ -84,15 +94,20 @@ def on_original(box: Sequence[float], place: Placement) -> tuple[float, float, f
 def _draw_box(draw: ImageDraw.ImageDraw, mark: Mark, stroke: int) -> None:
     x, y, width, height = mark.box
     corners = (x, y, max(x, x + width - 1), max(y, y + height - 1))
+    rim = _rim(stroke)
     if mark.kind == "missed":
-        for start, end in _dashes(corners, 6 * stroke):
-            draw.line([*start, *end], RIM, 3 * stroke)
-            draw.line([*start, *end], mark.colour, stroke)
+        for colour, thickness in ((RIM, stroke + 2 * rim), (mark.colour, stroke)):
+            for start, end in _dashes(corners, 4 * stroke):
+                draw.line([*start, *end], colour, thickness)
         return
-    draw.rectangle(corners, outline=RIM, width=3 * stroke)
-    inner = (corners[0] + stroke, corners[1] + stroke, corners[2] - stroke, corners[3] - stroke)
+    draw.rectangle(corners, outline=RIM, width=stroke + 2 * rim)
+    inner = (corners[0] + rim, corners[1] + rim, corners[2] - rim, corners[3] - rim)
     if inner[0] < inner[2] and inner[1] < inner[3]:
         draw.rectangle(inner, outline=mark.colour, width=stroke)
+
+
+def _rim(stroke: int) -> int:
+    return max(1, stroke // 2)
 
 
 def _dashes(
@@ -111,13 +126,13 @@ def _dashes(
 
 def _draw_center(draw: ImageDraw.ImageDraw, mark: Mark, stroke: int) -> None:
     x, y = mark.center
-    radius = 3 * stroke
+    radius, rim = 2 * stroke + 1, _rim(stroke)
     if mark.kind == "wrong":  # a cross
-        for width, colour in ((3 * stroke, RIM), (stroke, mark.colour)):
-            draw.line((x - radius, y - radius, x + radius, y + radius), colour, width)
-            draw.line((x - radius, y + radius, x + radius, y - radius), colour, width)
+        for colour, thickness in ((RIM, stroke + 2 * rim), (mark.colour, stroke)):
+            draw.line((x - radius, y - radius, x + radius, y + radius), colour, thickness)
+            draw.line((x - radius, y + radius, x + radius, y - radius), colour, thickness)
         return
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), mark.colour, RIM, stroke)
+    draw.ellipse((x - radius, y - radius, x + radius, y + radius), mark.colour, RIM, rim)
 
 
 def _draw_text(draw: ImageDraw.ImageDraw, mark: Mark, font: ImageFont.FreeTypeFont, size: tuple[int, int]) -> None:
@@ -125,14 +140,19 @@ def _draw_text(draw: ImageDraw.ImageDraw, mark: Mark, font: ImageFont.FreeTypeFo
     left, top, right, bottom = font.getbbox(text)
     width, height = right - left + 8, bottom - top + 6
     x = min(max(0.0, mark.box[0]), size[0] - width)
-    above = mark.box[1] - height
+    above = mark.center[1] - height * 1.5 if mark.kind == "wrong" else mark.box[1] - height
     y = above if above >= 0 else min(mark.box[1] + mark.box[3], size[1] - height)
     draw.rectangle((x, y, x + width, y + height), RIM)
     draw.text((x + 4 - left, y + 3 - top), text, mark.colour, font)
 
 
 def _font(photo: Image.Image) -> ImageFont.FreeTypeFont:
-    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(max(LEAST_TEXT_PX, min(photo.size) * TEXT_SHARE)))
+    return _font_of(max(LEAST_TEXT_PX, round(min(photo.size) * TEXT_SHARE)))
+
+
+@cache
+def _font_of(size_px: int) -> ImageFont.FreeTypeFont:
+    return cast(ImageFont.FreeTypeFont, ImageFont.load_default(size_px))
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:

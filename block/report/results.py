@@ -35,6 +35,7 @@ PACKAGES = (
     "tflite-micro",
     "numpy",
     "pillow",
+    "matplotlib",
 )
 
 # Linux counts a process's peak memory in KB, macOS in bytes
