@@ -265,9 +265,8 @@ def _confusion(metrics: Metrics, split: str) -> dict[str, Any]:
                         "count": count,
                         "share": count / max(1, sum(counts)),
                         "is_hit": true == said,
-                        "is_blank": true == said and keys[true] == NO_CLASS,
-                        "true": keys[true],
-                        "said": keys[said],
+                        "is_blank": keys[true] == keys[said] == NO_CLASS,
+                        **_photos_of(keys[true], keys[said]),
                         "words": f"{count} of {names[true]}, taken for {names[said]}",
                     }
                     for said, count in enumerate(counts)
@@ -276,6 +275,15 @@ def _confusion(metrics: Metrics, split: str) -> dict[str, Any]:
             for true, counts in enumerate(table)
         ],
     }
+
+
+def _photos_of(true: str, said: str) -> dict[str, str]:
+    """What the filter is set to for the photos behind a number of the confusion matrix."""
+    if true == NO_CLASS:
+        return {"true": "", "said": said, "kinds": "extra"}
+    if said == NO_CLASS:
+        return {"true": true, "said": "", "kinds": "missed"}
+    return {"true": true, "said": said, "kinds": ""}
 
 
 def _runtimes(metrics: Metrics, split: str) -> dict[str, Any]:
