@@ -190,8 +190,8 @@ def test_many_photos_make_a_page_of_bounded_size(tmp_path):
     page.write(outputs, reading.read(tmp_path / "data"))
     assert outputs.report.stat().st_size < 3_000_000
     shown = Page(outputs.report.read_text(encoding="utf-8"))
-    assert "400 of 512 photos, the others would make this page too large" in shown.words
-    assert len(shown.all("img")) == 400
+    assert "300 of 512 photos, the others would make this page too large" in shown.words
+    assert len(shown.all("img")) == 300
 
 
 def test_large_photos_make_a_page_of_bounded_size(tmp_path):
@@ -209,7 +209,7 @@ def test_photos_are_read_a_few_at_a_time(tmp_path):
         judged = gallery.judge(list(csv.DictReader(file)), data, "classification", 0.6)
     tracemalloc.start()
     data_checks.photo_warnings(data, "classification")
-    assert len(list(gallery.pictures(judged, data))) == 400
+    assert len(list(gallery.pictures(judged, data))) == 300
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     arrays_bytes = sum(split.features.nbytes for split in data.splits.values())

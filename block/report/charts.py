@@ -23,7 +23,7 @@ VARIABLES = {INK: "--ink", GRID: "--line", FIRST: "--first", SECOND: "--second",
 # inches of 72 px; narrow enough to stay readable when a phone shrinks it
 WIDTH, HEIGHT = 4.7, 3.0
 BAR_HEIGHT = 0.25
-LEFT, LEFT_OF_BARS, BOTTOM, TOP, RIGHT = 0.75, 1.95, 0.6, 0.1, 0.15
+LEFT, LEFT_OF_BARS, BOTTOM, TOP, RIGHT = 0.95, 1.95, 0.6, 0.1, 0.3
 RELIABILITY_BINS = 10
 # times the median: losses beyond it leave the chart
 WILD = 8.0

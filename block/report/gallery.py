@@ -15,11 +15,11 @@ from block.report.drawing import Mark
 
 # of the whole report's 3 MB, what photos may take as they stand in the page
 MOST_BYTES = 2_500_000
-MOST_PHOTOS = 400
+MOST_PHOTOS = 300
 # a third smaller than JPEG at the same look
 WEBP_QUALITY, WEBP_EFFORT = 72, 2
 # boxes drawn on fewer px than this cannot be told apart
-LEAST_DRAWN_PX = 288
+DRAWN_PX = 256
 
 Row = Mapping[str, str]
 """A row of predictions.csv."""
@@ -85,7 +85,7 @@ def _classified(split: str, rows: Sequence[Row], examples: Split, threshold: flo
         is_right, is_sure = said == true, confidence >= threshold
         kinds = ("right" if is_right else "wrong", *(() if is_sure else ("unsure",)))
         if is_right:
-            headline, detail = f"{said} {confidence:.0%}", "right"
+            headline, detail = f"{said} {confidence:.0%}", "right" if is_sure else "right, but not sure"
         else:
             headline, detail = f"{said} {confidence:.0%}", f"is {true}"
         badness = confidence if not is_right else -confidence
@@ -137,8 +137,9 @@ def _picture(judged: Judged, pixels: np.ndarray) -> Picture:
     content = np.rint(np.asarray(pixels) * 255).astype(np.uint8)
     photo = Image.fromarray(content[:, :, 0] if content.shape[2] == 1 else content).convert("RGB")
     if judged.marks:
-        times = -(-LEAST_DRAWN_PX // photo.width)
-        photo = photo.resize((photo.width * times, photo.height * times), Image.Resampling.BICUBIC)
+        times = max(1.0, DRAWN_PX / photo.width)
+        side = round(photo.width * times)
+        photo = photo.resize((side, side), Image.Resampling.BILINEAR)
         photo = drawing.with_marks(photo, [mark.larger(times) for mark in judged.marks])
     file = BytesIO()
     photo.save(file, "WEBP", quality=WEBP_QUALITY, method=WEBP_EFFORT)
