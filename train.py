@@ -14,6 +14,7 @@ from block.console import friendly_errors
 @click.command(context_settings={"max_content_width": 110, "ignore_unknown_options": True, "allow_extra_args": True})
 @options.contract_options
 @options.studio_options
+@options.detection_options
 @options.photo_options
 @options.debug_option
 @click.pass_context

@@ -76,7 +76,7 @@ def judge_fold(
     validates = stratified_folds(pool.labels, seed + 1) == 0
     train, validation = subset(pool, ~validates), subset(pool, validates)
     training.seed_everything(seed)
-    network = classification.build_network(NetworkShape(WIDTH, "block_5", 3, len(classes)))
+    network = classification.build_network(NetworkShape(WIDTH, "block_5", 3, len(classes), SIZE_PX))
     weights = backbone.find(WIDTH, "block_5")
     if weights is None:
         raise SystemExit("This benchmark needs ImageNet weights: python -m block weights")
@@ -91,7 +91,7 @@ def judge_fold(
         if epoch.is_best:
             kept["kept"] = copy.deepcopy(judged)
 
-    trainer = training.Trainer(network, task, train, validation, choices, training.choose_device()[0])
+    trainer = training.Trainer(network, task, [train], validation, choices, training.choose_device()[0])
     trainer.fit(keep, lambda *_: None)
     scores = {}
     for name, chosen in kept.items():

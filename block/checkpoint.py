@@ -31,7 +31,22 @@ def network_shape(run: Run) -> "NetworkShape":
     from block.model.network import NetworkShape
 
     settings, data = run.settings, run.data
-    return NetworkShape(settings.width, settings.classification_cut, data.channels, len(data.classes))
+    return NetworkShape(
+        settings.width,
+        settings.cut_for(data.task),
+        data.channels,
+        len(data.classes),
+        data.size,
+        settings.attention and data.task == "detection",
+    )
+
+
+def build_network(run: Run) -> "nn.Module":
+    """This run's network, with random weights."""
+    from block.model import classification, detection
+
+    task = detection if run.data.task == "detection" else classification
+    return task.build_network(network_shape(run))
 
 
 def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
@@ -56,6 +71,7 @@ def write_settings(run: Run) -> None:
         {
             "settings": run.settings.as_dict(),
             "arrays_directory": str(run.data.directory.resolve()),
+            "task": run.data.task,
             "classes": list(run.data.classes),
             "size": run.data.size,
             "channels": run.data.channels,
@@ -67,12 +83,10 @@ def load_weights(run: Run) -> tuple["nn.Module", dict[str, Any]]:
     """The network of weights.pt, on the CPU, and the facts noted with it."""
     import torch
 
-    from block.model import classification
-
     if not run.outputs.weights.exists():
         raise BlockError(f"{run.outputs.weights} does not exist: that run finished no epoch. Train again.")
     content = torch.load(run.outputs.weights, map_location="cpu", weights_only=True)
-    network = classification.build_network(network_shape(run))
+    network = build_network(run)
     network.load_state_dict(content["state"])
     return network, content["facts"]
 
@@ -85,10 +99,10 @@ def resume(out_directory: Path, data_directory: Path | None, debug: bool) -> Run
     noted = contract.read_json(outputs.settings)
     settings = from_dict(noted["settings"] | {"out_directory": out_directory})
     data = reading.read(find_arrays(outputs, noted, data_directory), classes=noted["classes"])
-    for name, value in (("size", data.size), ("channels", data.channels)):
+    for name, value in (("task", data.task), ("size", data.size), ("channels", data.channels)):
         if value != noted[name]:
             raise BlockError(
-                f"{outputs.weights} was trained on images of {name} {noted[name]}, those in {data.directory} have "
+                f"{outputs.weights} was trained for {name} {noted[name]}, the arrays in {data.directory} are for "
                 f"{value}; name the data it was trained on with --data-directory."
             )
     return Run(settings, outputs, data, debug)

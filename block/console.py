@@ -216,10 +216,18 @@ def epoch_header(score_name: str) -> None:
 
 
 def epoch_row(
-    number: int, epochs: int, train_loss: float, validation_loss: float, score: float, seconds: float, is_best: bool
+    number: int,
+    epochs: int,
+    train_loss: float,
+    validation_loss: float | None,
+    score: float | None,
+    seconds: float,
+    is_kept: bool,
 ) -> None:
-    """One epoch; `*` marks the best so far."""
+    """One epoch; `*` marks the best so far, a dash what was not validated."""
+    loss_text = "-" if validation_loss is None else f"{validation_loss:.4f}"
+    score_text = "-" if score is None else f"{score:.1%}"
     say(
-        f"{'*' if is_best else ' '} {number:>3}/{epochs:<3}  {train_loss:>10.4f}  {validation_loss:>8.4f}  "
-        f"{score:>12.1%}  {seconds:>7.1f}"
+        f"{'*' if is_kept else ' '} {number:>3}/{epochs:<3}  {train_loss:>10.4f}  {loss_text:>8}  "
+        f"{score_text:>12}  {seconds:>7.1f}"
     )

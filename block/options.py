@@ -1,4 +1,4 @@
-"""The click options that fill the settings, in three groups: the contract's, Studio's parameters, photos."""
+"""The click options that fill the settings, in groups: the contract's, Studio's parameters, detection's, photos."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from block.data.contract import TASKS
 from block.data.labels import LABEL_SOURCES
-from block.settings import COLOUR_CHANNELS, CUT_CHOICES, WIDTHS, PhotoSettings, Settings
+from block.settings import COLOUR_CHANNELS, CUTS, DECODES, LOSSES, WIDTHS, PhotoSettings, Settings
 from esp32_deploy.pixels import RESIZE_MODES
 
 Command = Callable[..., Any]
@@ -89,10 +90,10 @@ studio_options = _group(
     ),
     click.option(
         "--cut",
-        type=click.Choice(CUT_CHOICES),
+        type=click.Choice(["auto", *CUTS]),
         default=DEFAULTS["cut"],
         show_default=True,
-        help="Where MobileNetV2 ends; auto is block_5 for classification.",
+        help="Where MobileNetV2 ends: auto is block_5 for classification, block_6_expand for detection.",
     ),
     click.option(
         "--seed",
@@ -103,7 +104,31 @@ studio_options = _group(
     ),
 )
 
+detection_options = _group(
+    _switch("--attention", "Detection: let each cell of the grid see the others (1) or not (0)."),
+    click.option(
+        "--decode",
+        type=click.Choice(DECODES),
+        default=DEFAULTS["decode"],
+        show_default=True,
+        help="Detection: an object for each peak of the grid, or for each group of touching cells.",
+    ),
+    click.option(
+        "--loss",
+        type=click.Choice(LOSSES),
+        default=DEFAULTS["loss"],
+        show_default=True,
+        help="Detection: what training makes small; edge-impulse is the loss of its FOMO.",
+    ),
+)
+
 photo_options = _group(
+    click.option(
+        "--task",
+        type=click.Choice(TASKS),
+        default=None,
+        help="Photos: learn what is on a photo, or where.  [default: classification, if each photo has one class]",
+    ),
     click.option(
         "--size",
         type=int,
@@ -138,7 +163,7 @@ debug_option = click.option("--debug", is_flag=True, help="Show tracebacks and w
 
 
 def settings_from(options: dict[str, Any]) -> Settings:
-    """Settings from the values of all three groups, whose names they share."""
+    """Settings from the values of all groups, whose names they share."""
     photos = PhotoSettings(**{name: options.pop(name) for name in PhotoSettings.__dataclass_fields__})
     return Settings(**options, photos=photos)
 

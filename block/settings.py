@@ -5,11 +5,17 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from block.data.contract import SIZES_PX
+from block.data.contract import SIZES_PX, Task
 from block.errors import BlockError
 
-CutChoice = Literal["auto", "block_5", "block_6_expand"]
-CUT_CHOICES: tuple[CutChoice, ...] = get_args(CutChoice)
+Cut = Literal["block_3_expand", "block_5", "block_6_expand"]
+CUTS: tuple[Cut, ...] = get_args(Cut)
+# the seed's cut for classification, Edge Impulse's for detection
+AUTO_CUTS: dict[Task, Cut] = {"classification": "block_5", "detection": "block_6_expand"}
+Decode = Literal["peaks", "fuse"]
+DECODES: tuple[Decode, ...] = get_args(Decode)
+Loss = Literal["softmax", "edge-impulse"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 # the widths for which ImageNet weights are published
 WIDTHS = (0.35, 0.5, 0.75, 1.0)
 COLOUR_CHANNELS = {"rgb": 3, "grayscale": 1}
@@ -29,6 +35,8 @@ class PhotoSettings:
     """rgb or grayscale."""
     labels_from: str | None = None
     """Where labels come from: folder, name, voc or export; None looks for the only one that fits."""
+    task: Task | None = None
+    """Classification or detection; None is classification wherever each photo has one class."""
 
     def __post_init__(self) -> None:
         if self.size not in SIZES_PX:
@@ -61,14 +69,20 @@ class Settings:
     """Images per training step."""
     width: float = 0.35
     """MobileNetV2's width multiplier."""
-    cut: CutChoice = "auto"
-    """Where the backbone ends; auto is block_5 for classification."""
+    cut: Cut | Literal["auto"] = "auto"
+    """Where the backbone ends; auto is block_5 for classification, block_6_expand for detection."""
     seed: int = 1
     """Seeds every random choice."""
     augment: bool = True
     """Vary crop, side and colour of the training images."""
     pretrained: bool = True
     """Start from ImageNet weights where they are to be had."""
+    attention: bool = False
+    """Detection: let each cell of the grid see the others."""
+    decode: Decode = "peaks"
+    """Detection: one object for each peak of the grid, or for each group of touching cells."""
+    loss: Loss = "softmax"
+    """Detection: what training makes small."""
     library_name: str = "vision_model"
     """Name of the Arduino library."""
     photos: PhotoSettings = PhotoSettings()
@@ -87,10 +101,9 @@ class Settings:
                 "underscores, beginning with a letter, such as fruit_spotter."
             )
 
-    @property
-    def classification_cut(self) -> Literal["block_5", "block_6_expand"]:
-        """The cut a classifier uses: the seed's unless another was asked for."""
-        return "block_5" if self.cut == "auto" else self.cut
+    def cut_for(self, task: Task) -> Cut:
+        """Where the backbone of a task ends."""
+        return AUTO_CUTS[task] if self.cut == "auto" else self.cut
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for settings.json; `from_dict` reads them back."""

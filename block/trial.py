@@ -30,9 +30,10 @@ def check(run: Run, network: "nn.Module", task: "Task", device: "torch.device") 
     started = time.monotonic()
     count = min(run.settings.batch_size, len(run.data.train))
     trial = copy.deepcopy(network).to(device)
+    labels = list(run.data.train.labels[:count])
     images = torch.from_numpy(np.array(run.data.train.features[:count])).permute(0, 3, 1, 2)
     try:
-        loss = task.loss(trial.train()(images.to(device)), task.targets(run.data.train.labels[:count]).to(device))
+        loss = task.loss(trial.train()(images.to(device)), task.targets(labels).to(device))
         loss.backward()
     except RuntimeError as error:
         if "out of memory" not in str(error).lower():

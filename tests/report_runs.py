@@ -1,6 +1,5 @@
 """Output folders of runs that nobody trained: real results of made-up answers, so that reports take no minutes."""
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -9,51 +8,57 @@ from tiny_models import mobilenet
 
 from block.data import contract, reading
 from block.data.contract import Outputs
-from block.data.reading import BlockData, Split
+from block.data.writing import block_writer
 from block.measure import detections, evaluate, footprint
-from block.measure.decode import decode
 from block.model.training import Epoch
 from block.report import results
 from block.settings import Settings
 
 RUNTIMES = ("torch", "onnx", "tflite_float32", "tflm_int8")
+THRESHOLD, CELL_PX, SIZE_PX = 0.45, 8, 48
 FACTS = {
     "network": {"width": 0.35, "cut": "block_5", "parameters": 14755, "pretrained": None, "random_layers": []},
-    "training": {"epoch": 2, "validation_loss": 0.5, "device": "cpu"},
+    "training": {
+        "epoch": 2,
+        "validation_loss": 0.5,
+        "validation_score": 0.8,
+        "splits": ["train"],
+        "device": "cpu",
+    },
 }
 
 
-def write_models(outputs):
-    outputs.directory.mkdir(parents=True, exist_ok=True)
-    outputs.tflite_int8.write_bytes(mobilenet(0.35, 48, classes=3).content())
+def write_run(folder: Path, facts, scores, probabilities) -> Outputs:
+    """`folder`/out as train.py leaves it, but for the report, for the arrays in `folder`/data."""
+    outputs, data = Outputs(folder / "out"), reading.read(folder / "data")
+    outputs.directory.mkdir(parents=True)
+    is_grid = data.task == "detection"
+    outputs.tflite_int8.write_bytes(mobilenet(0.35, SIZE_PX, classes=3 + is_grid, is_grid=is_grid).content())
     for path in (outputs.onnx, outputs.tflite_float32):
         path.write_bytes(b"model")
-
-
-def write_history(outputs):
     epochs = [Epoch(n, 3, 1.2 / n, 1.3 / n, 0.3 * n, 0.01, 1.0, True) for n in (1, 2, 3)]
     results.write_history(outputs.history, epochs)
+    settings = Settings(folder / "data", outputs.directory, library_name="squares")
+    costs = footprint.measure(outputs.tflite_int8)
+    judgement = results.Judgement(settings, data, facts, scores, probabilities, costs)
+    results.write_labels(outputs.labels, data.classes)
+    results.write_predictions(outputs.predictions, judgement)
+    contract.write_json(outputs.metrics, results.metrics(judgement, outputs, {"reading": 0.5, "training": 3.0}))
+    contract.write_json(outputs.deploy, results.deploy_manifest(judgement))
+    return outputs
 
 
-def answers(labels, generator):
-    """Probabilities of 3 classes that are mostly right."""
-    said = np.where(generator.random(len(labels)) < 0.8, labels, generator.integers(0, 3, len(labels)))
-    raw = generator.uniform(0, 0.4, (len(labels), 3)) + np.eye(3)[said]
-    return (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
+def judged(data):
+    return {name: split for name, split in data.splits.items() if name != "train"}
 
 
-def classification_run(folder: Path, images: int = 60, holdout: int = 12, classes=CLASSES, size: int = 48) -> Outputs:
-    """`folder`/out as train.py leaves it, for the arrays in `folder`/data."""
+def classification_run(folder: Path, images=60, holdout=12, classes=CLASSES, size=SIZE_PX) -> Outputs:
+    """A classifier's run, for photos that are mostly recognised."""
     write_arrays(folder / "data", images=images, holdout=holdout, size=size, classes=list(classes))
-    outputs = Outputs(folder / "out")
-    write_models(outputs)
-    write_history(outputs)
-    data = reading.read(folder / "data")
-    generator = np.random.default_rng(1)
+    data, generator = reading.read(folder / "data"), np.random.default_rng(1)
     probabilities = {
-        name: {runtime: answers(split.labels, generator) for runtime in RUNTIMES}
-        for name, split in data.splits.items()
-        if name != "train"
+        name: {runtime: _answers(split.labels, generator) for runtime in RUNTIMES}
+        for name, split in judged(data).items()
     }
     scores = {
         name: {
@@ -62,103 +67,57 @@ def classification_run(folder: Path, images: int = 60, holdout: int = 12, classe
         }
         for name, by_runtime in probabilities.items()
     }
-    settings = Settings(folder / "data", outputs.directory, library_name="squares")
-    costs = footprint.measure(outputs.tflite_int8)
-    results.write_predictions(outputs.predictions, data, probabilities)
-    seconds = {"reading": 0.5, "training": 3.0}
-    contract.write_json(
-        outputs.metrics, results.metrics(settings, data, FACTS, scores, probabilities, costs, outputs, seconds)
+    return write_run(folder, FACTS, scores, probabilities)
+
+
+def _answers(labels, generator):
+    said = np.where(generator.random(len(labels)) < 0.8, labels, generator.integers(0, 3, len(labels)))
+    raw = generator.uniform(0, 0.4, (len(labels), 3)) + np.eye(3)[said]
+    return (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def detection_run(folder: Path, photos: int = 12) -> Outputs:
+    """A detector's run; every fifth object is missed, on every seventh photo something is made up."""
+    _write_boxes(folder / "data", photos)
+    data = reading.read(folder / "data")
+    grids = {name: _grids(split.labels) for name, split in judged(data).items()}
+    scores = {
+        name: detections.evaluate(its, list(data.splits[name].labels), CLASSES, SIZE_PX, THRESHOLD, "peaks")
+        for name, its in grids.items()
+    }
+    curve = detections.curve(grids["validation"], list(data.validation.labels), SIZE_PX, "peaks")
+    facts = FACTS | {"training": FACTS["training"] | {"threshold": THRESHOLD, "curve": curve}}
+    return write_run(
+        folder,
+        facts,
+        {name: dict.fromkeys(RUNTIMES, score) for name, score in scores.items()},
+        {name: dict.fromkeys(RUNTIMES, its) for name, its in grids.items()},
     )
-    return outputs
 
 
-def detection_data(photos: int = 12, size: int = 48) -> dict[str, Split]:
-    """Coloured squares with boxes (class, x, y, width, height); the last photo of each split shows nothing."""
-    splits = {}
-    for number, (name, count) in enumerate({"train": 30, "validation": photos, "holdout": photos // 2}.items()):
-        generator = np.random.default_rng(number)
-        images = generator.uniform(0, 0.4, (count, size, size, 3)).astype(np.float32)
-        boxes = []
-        for image in images[:-1]:
-            label, (x, y) = int(generator.integers(3)), generator.integers(0, size - 16, 2)
-            image[y : y + 16, x : x + 16] = np.eye(3)[label] * 0.9
-            boxes.append(np.array([[label, x, y, 16, 16]]))
-        boxes.append(np.zeros((0, 5), int))
-        splits[name] = Split(images, boxes, tuple(f"{name}-{row}" for row in range(count)))
-    return splits
+def _write_boxes(folder: Path, photos: int) -> None:
+    # one coloured square a photo; the last photo of each split shows nothing
+    counts = {"train": 30, "validation": photos, "holdout": photos // 2}
+    with block_writer(folder, CLASSES, SIZE_PX, 3, {}, tuple(counts), "detection") as writer:
+        for number, (split, count) in enumerate(counts.items()):
+            generator = np.random.default_rng(number)
+            for row in range(count):
+                image = generator.integers(0, 100, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
+                label, x, y = (int(value) for value in generator.integers(0, (3, SIZE_PX - 16, SIZE_PX - 16)))
+                boxes = np.array([[label, x, y, 16, 16]])[: int(row < count - 1)]
+                for _, left, top, width, height in boxes:
+                    image[top : top + height, left : left + width] = np.eye(3, dtype=np.uint8)[label] * 230
+                writer.append(split, image, boxes, f"{split}-{row}")
 
 
-def grids_of(boxes, size: int = 48, cell_px: int = 8) -> np.ndarray:
-    """Grids (N, H, W, 4) of a model that misses every fifth object and makes one up on every seventh photo."""
-    grids = np.full((len(boxes), size // cell_px, size // cell_px, 4), 0.05, np.float32)
+def _grids(photos) -> np.ndarray:
+    cells = SIZE_PX // CELL_PX
+    grids = np.full((len(photos), cells, cells, 4), 0.05, np.float32)
     grids[..., 0] = 0.85
-    for number, (grid, its) in enumerate(zip(grids, boxes, strict=True)):
-        for label, x, y, width, height in its:
+    for number, (grid, boxes) in enumerate(zip(grids, photos, strict=True)):
+        for label, x, y, width, height in boxes:
             if number % 5:
-                grid[(y + height // 2) // cell_px, (x + width // 2) // cell_px] = 0.04 + 0.84 * np.eye(4)[label + 1]
+                grid[(y + height // 2) // CELL_PX, (x + width // 2) // CELL_PX] = 0.04 + 0.84 * np.eye(4)[label + 1]
         if number % 7 == 3:
             grid[0, 0] = 0.04 + 0.6 * np.eye(4)[1]
     return grids
-
-
-def detection_run(folder: Path, photos: int = 12) -> tuple[Outputs, BlockData]:
-    """`folder`/out as train.py leaves it for boxes, and the data."""
-    outputs = Outputs(folder / "out")
-    write_models(outputs)
-    write_history(outputs)
-    splits = detection_data(photos)
-    data = BlockData(folder, tuple(CLASSES), **splits, max_training_seconds=None, preparation={})
-    judged = {name: split for name, split in splits.items() if name != "train"}
-    scores, rows = {}, []
-    for name, split in judged.items():
-        grids = grids_of(split.labels)
-        score = detections.evaluate(grids, split.labels, CLASSES, 48, 0.45, "peaks").as_dict()
-        scores[name] = dict.fromkeys(RUNTIMES, score)
-        for photo, grid, boxes in zip(split.sample_names, grids, split.labels, strict=True):
-            found = decode(grid, 0.45, 8, "peaks")
-            hit = detections.match(found, boxes)
-            for (label, x, y, width, height), by in zip(boxes.tolist(), hit.detection_of, strict=True):
-                center = (x + width // 2, y + height // 2)
-                rows.append([name, photo, "truth", CLASSES[label], "", x, y, width, height, *center, int(by >= 0)])
-            for one, truth in zip(found, hit.truth_of, strict=True):
-                box = (one.x, one.y, one.width, one.height, one.center_x, one.center_y)
-                rows.append([name, photo, "int8", CLASSES[one.label], f"{one.score:.4f}", *box, int(truth >= 0)])
-    with outputs.predictions.open("w", newline="") as file:
-        columns = "split,name,kind,label,score,x,y,width,height,center_x,center_y,matched"
-        csv.writer(file).writerows([columns.split(","), *rows])
-    validation = splits["validation"]
-    metrics = {
-        "version": results.METRICS_VERSION,
-        "task": "detection",
-        "classes": CLASSES,
-        "input": {"size": 48, "channels": 3, "scaling": "0..1"},
-        "data": {
-            name: {
-                "images": len(split.labels),
-                "per_class": {
-                    one: sum(int((its[:, 0] == index).sum()) for its in split.labels)
-                    for index, one in enumerate(CLASSES)
-                },
-                "background_images": 1,
-            }
-            for name, split in splits.items()
-        },
-        **FACTS,
-        "detection": {
-            "grid": 6,
-            "cell_px": 8,
-            "decode": "peaks",
-            "threshold": 0.45,
-            "attention": False,
-            "curve": detections.curve(grids_of(validation.labels), validation.labels, 48, "peaks"),
-        },
-        "scores": scores,
-        "float32_against_int8": {name: {"agreement": 0.98, "f1_drop": 0.02} for name in judged},
-        "footprint": footprint.measure(outputs.tflite_int8).as_dict(),
-        "files_bytes": {},
-        "settings": Settings(folder, outputs.directory, library_name="squares").as_dict(),
-        "package_versions": {},
-        "timings": {"seconds": {"training": 3.0}, "peak_memory_mb": 100.0},
-    }
-    contract.write_json(outputs.metrics, metrics)
-    return outputs, data

@@ -65,21 +65,21 @@ def test_written_weights_carry_what_one_must_know(keras_model, tmp_path):
     for cut in ("block_5", "block_6_expand"):
         weights = backbone.find(0.35, cut, tmp_path)
         assert (weights.normalisation, weights.padding) == (backbone.PLUS_MINUS_ONE, "(0, 1)")
-        network = Classifier(NetworkShape(0.35, cut, 3, 4))
+        network = Classifier(NetworkShape(0.35, cut, 3, 4, 96))
         assert backbone.load_into(network, weights, 3) == []
 
 
 def test_a_layer_the_file_lacks_is_named(keras_model, tmp_path):
     backbone.write(backbone.from_keras(keras_model[1]), 0.35, tmp_path)
     (tmp_path / "mobilenetv2_035_block6expand.pt").unlink()
-    network = Classifier(NetworkShape(0.35, "block_6_expand", 3, 4))
+    network = Classifier(NetworkShape(0.35, "block_6_expand", 3, 4, 96))
     assert backbone.load_into(network, backbone.find(0.35, "block_6_expand", tmp_path), 3) == ["features.7.conv.0"]
 
 
 def test_the_shorter_cut_may_use_the_longer_file(keras_model, tmp_path):
     backbone.write(backbone.from_keras(keras_model[1]), 0.35, tmp_path)
     (tmp_path / "mobilenetv2_035_features7.pt").unlink()
-    network = Classifier(NetworkShape(0.35, "block_5", 3, 4))
+    network = Classifier(NetworkShape(0.35, "block_5", 3, 4, 96))
     assert backbone.load_into(network, backbone.find(0.35, "block_5", tmp_path), 3) == []
 
 
@@ -97,14 +97,16 @@ def test_weights_of_another_width_are_refused(keras_model, tmp_path):
     backbone.write(backbone.from_keras(keras_model[1]), 0.35, tmp_path)
     (tmp_path / "mobilenetv2_035_features7.pt").rename(tmp_path / "mobilenetv2_100_features7.pt")
     with pytest.raises(BlockError, match="does not fit"):
-        backbone.load_into(Classifier(NetworkShape(1.0, "block_5", 3, 4)), backbone.find(1.0, "block_5", tmp_path), 3)
+        backbone.load_into(
+            Classifier(NetworkShape(1.0, "block_5", 3, 4, 96)), backbone.find(1.0, "block_5", tmp_path), 3
+        )
 
 
 @pytest.mark.parametrize(("width", "cut"), [(0.35, "block_5"), (0.35, "block_6_expand"), (1.0, "block_5")])
 def test_real_weights_without_metadata_load(shared_data, width, cut):
     weights = backbone.find(width, cut, shared_data / "weights")
     assert weights.normalisation == (backbone.PLUS_MINUS_ONE if width < 1 else backbone.IMAGENET)
-    assert backbone.load_into(Classifier(NetworkShape(width, cut, 1, 4)), weights, 1) == []
+    assert backbone.load_into(Classifier(NetworkShape(width, cut, 1, 4, 96)), weights, 1) == []
 
 
 def test_the_environment_names_the_folder(monkeypatch, tmp_path):

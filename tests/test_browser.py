@@ -41,12 +41,9 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module", params=["classification", "detection"])
 def report(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    if request.param == "classification":
-        outputs = classification_run(folder, images=120)
-        data = reading.read(folder / "data")
-    else:
-        outputs, data = detection_run(folder, photos=40)
-    page.write(outputs, data)
+    classifies = request.param == "classification"
+    outputs = classification_run(folder, images=120) if classifies else detection_run(folder, photos=40)
+    page.write(outputs, reading.read(folder / "data"))
     return outputs.report.as_uri()
 
 

@@ -10,11 +10,10 @@ from click.testing import CliRunner
 from conftest import CLASSES, write_arrays
 from PIL import Image
 
-from block import checkpoint, learn
+from block import checkpoint, fitting, learn
 from block.__main__ import block
 from block.data import contract, reading
 from block.errors import BlockError
-from block.model import classification
 from block.settings import Settings
 from block.stopping import Stop
 
@@ -66,11 +65,15 @@ def test_a_run_writes_exactly_its_files(finished):
 
 
 def test_a_run_prints_a_row_an_epoch_and_not_one_foreign_line(finished):
-    _, result = finished
+    out, result = finished
     assert result.stderr == ""
     lines = result.stdout.splitlines()
+    best = json.loads((out / "metrics.json").read_text())["training"]["epoch"]
     assert lines[0] == "Warning: ignored, not options of this block: --mystery, 7"
-    assert sum(f"/{EPOCHS}  " in line for line in lines) == EPOCHS
+    assert sum(f"/{EPOCHS}  " in line for line in lines) == EPOCHS + (best if best == EPOCHS else 0)
+    assert (
+        f"Training once more, on all 80 images, {best} epochs as was best: the 6 test images judge the result" in lines
+    )
     assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/7]" for n in range(1, 8)]
     starts = (
         "Data",
@@ -93,7 +96,8 @@ def test_metrics_hold_every_runtime_on_every_judged_split(finished):
     out, _ = finished
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["classes"] == CLASSES
-    assert set(metrics["scores"]) == {"validation", "holdout"}
+    assert set(metrics["scores"]) == {"holdout"}
+    assert metrics["training"]["splits"] == ["train", "validation"]
     for split in metrics["scores"].values():
         assert set(split) == {"torch", "onnx", "tflite_float32", "tflm_int8"}
         assert split["torch"]["loss"] == pytest.approx(split["tflite_float32"]["loss"], abs=1e-4)
@@ -106,7 +110,7 @@ def test_metrics_hold_every_runtime_on_every_judged_split(finished):
         "SOFTMAX",
     ]
     assert metrics["files_bytes"] == {name: (out / name).stat().st_size for name in MODELS}
-    assert 0 <= metrics["float32_against_int8"]["validation"]["agreement"] <= 1
+    assert 0 <= metrics["float32_against_int8"]["holdout"]["agreement"] <= 1
 
 
 def test_the_board_is_told_what_it_needs(finished):
@@ -120,10 +124,10 @@ def test_predictions_and_history_have_a_row_each(finished):
     out, _ = finished
     with (out / "predictions.csv").open(newline="") as file:
         predictions = list(csv.DictReader(file))
-    assert [row["split"] for row in predictions] == ["validation"] * 20 + ["holdout"] * 6
+    assert [row["split"] for row in predictions] == ["holdout"] * 6
     metrics = json.loads((out / "metrics.json").read_text())
-    right = np.mean([row["label"] == row["int8_label"] for row in predictions[:20]])
-    assert right == pytest.approx(metrics["scores"]["validation"]["tflm_int8"]["accuracy"])
+    right = np.mean([row["label"] == row["int8_label"] for row in predictions])
+    assert right == pytest.approx(metrics["scores"]["holdout"]["tflm_int8"]["accuracy"])
     with (out / "history.csv").open(newline="") as file:
         assert [row["number"] for row in csv.DictReader(file)] == [str(number + 1) for number in range(EPOCHS)]
 
@@ -194,7 +198,7 @@ def test_convert_refuses_data_of_another_kind(finished, tmp_path):
     other = write_arrays(tmp_path / "other", size=56)
     result = CliRunner().invoke(block, ["convert", str(finished[0]), "--data-directory", str(other)])
     assert result.exit_code == 1
-    assert "trained on images of size 48, those in" in result.output
+    assert "trained for size 48, the arrays in" in result.output
 
 
 def test_convert_without_a_run_says_what_is_missing(tmp_path):
@@ -219,12 +223,14 @@ def fitted_with(losses, arrays, out, monkeypatch):
     # an epoch is one number: what is kept is decided by them alone
     from block.model import training
 
-    def run_epoch(self, number, best_loss, _):
+    def run_epoch(self, number, _):
         with torch.no_grad():
             for parameter in self.averaged.parameters():
                 parameter.fill_(number)
         loss = losses[number - 1]
-        return training.Epoch(number, len(losses), 1.0, loss, 0.5, 0.1, 0.1, loss < best_loss)
+        is_best = -loss > self.best_merit
+        self.best_merit = max(-loss, self.best_merit)
+        return training.Epoch(number, len(losses), 1.0, loss, 0.5, 0.1, 0.1, is_best)
 
     import torch
 
@@ -232,7 +238,7 @@ def fitted_with(losses, arrays, out, monkeypatch):
     out.mkdir(exist_ok=True)
     settings = Settings(arrays, out, epochs=len(losses), pretrained=False)
     run = checkpoint.Run(settings, contract.Outputs(out), reading.read(arrays), debug=False)
-    learn.fit(run, 0.0, Stop())
+    fitting.fit(run, 0.0, Stop())
     network, facts = checkpoint.load_weights(run)
     return next(network.parameters()).flatten()[0].item(), facts["training"]["epoch"]
 
@@ -265,7 +271,8 @@ def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatc
     monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path / "none"))
     settings = Settings(arrays, tmp_path)
     run = checkpoint.Run(settings, contract.Outputs(tmp_path), reading.read(arrays), debug=False)
-    facts = learn.initialise(run, classification.build_network(checkpoint.network_shape(run)))
+    _, facts = fitting.start(run)
+    fitting.report_start(run, facts)
     output = capsys.readouterr().out
     assert output.count("Warning") == 1
     assert "has no ImageNet weights for width 0.35" in output and "python -m block weights --width 0.35" in output
@@ -347,7 +354,7 @@ def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tm
 def test_training_ends_early_enough_for_studios_limit(tmp_path):
     def deadline(limit):
         data = reading.read(write_arrays(tmp_path, size=96, maxTrainingTimeSeconds=limit))
-        return learn.training_deadline(checkpoint.Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
+        return fitting.training_deadline(checkpoint.Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
 
     assert deadline(1200) == deadline("1200") == pytest.approx(1200 - 90 - 0.25 * 0.35 * 10)
     assert deadline(60) == pytest.approx(18)

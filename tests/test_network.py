@@ -6,7 +6,7 @@ from block.model.network import Classifier, NetworkShape, WithSoftmax, count_par
 
 
 def classifier(width=0.35, cut="block_5", channels=3, classes=4):
-    return Classifier(NetworkShape(width, cut, channels, classes)).eval()
+    return Classifier(NetworkShape(width, cut, channels, classes, 96)).eval()
 
 
 def test_the_default_cut_at_full_width_has_the_seeds_parameters():

@@ -21,25 +21,30 @@ OPTION_TYPES = {
 }
 
 
-def studio_commands():
-    @options.studio_options
+KINDS = {"image": "parameters.json", "object_detection": "variants/fomo/parameters.json"}
+
+
+def studio_commands(kind):
     def command():
         pass
 
+    for group in (options.detection_options, options.studio_options)[kind == "image" :]:
+        command = group(command)
     return {option.opts[0].removeprefix("--"): option for option in reversed(command.__click_params__)}
 
 
-def parameters():
-    return {item["param"]: item for item in json.loads((ROOT / "parameters.json").read_text())["parameters"]}
+def parameters(kind):
+    return {item["param"]: item for item in json.loads((ROOT / KINDS[kind]).read_text())["parameters"]}
 
 
-def test_parameters_json_names_studios_options_in_order():
-    assert list(parameters()) == list(studio_commands())
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_json_names_studios_options_in_order(kind):
+    assert list(parameters(kind)) == list(studio_commands(kind))
 
 
-@pytest.mark.parametrize("name", list(studio_commands()))
-def test_parameters_json_has_the_options_type_default_and_choices(name):
-    option, item = studio_commands()[name], parameters()[name]
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in studio_commands(kind)])
+def test_parameters_json_has_the_options_type_default_and_choices(kind, name):
+    option, item = studio_commands(kind)[name], parameters(kind)[name]
     assert isinstance(item["value"], VALUE_TYPES[item["type"]])
     assert option.type.name in OPTION_TYPES[item["type"]]
     assert item["value"] == option.default
@@ -48,11 +53,13 @@ def test_parameters_json_has_the_options_type_default_and_choices(name):
         assert item["value"] in item["valid"]
 
 
-def test_parameters_json_is_what_the_studio_cli_checks():
-    content = json.loads((ROOT / "parameters.json").read_text())
+@pytest.mark.parametrize("kind", KINDS)
+def test_parameters_json_is_what_the_studio_cli_checks(kind):
+    content = json.loads((ROOT / KINDS[kind]).read_text())
     assert content["version"] == 1
     assert content["type"] == "machine-learning"
-    assert content["info"]["operatesOn"] == "image"
+    assert content["info"]["operatesOn"] == kind
+    assert content["info"].get("objectDetectionLastLayer") == ("fomo" if kind == "object_detection" else None)
     assert content["info"]["imageInputScaling"] == "0..1"
     assert len(content["info"]["name"]) >= 2
     assert content["info"]["description"]

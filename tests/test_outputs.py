@@ -22,7 +22,7 @@ def reference():
 @pytest.fixture(scope="module", params=["classification", "detection"])
 def metrics(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp(request.param)
-    outputs = classification_run(folder) if request.param == "classification" else detection_run(folder)[0]
+    outputs = classification_run(folder) if request.param == "classification" else detection_run(folder)
     return json.loads(outputs.metrics.read_text(encoding="utf-8"))
 
 

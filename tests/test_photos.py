@@ -299,7 +299,7 @@ def test_boxes_of_several_classes_on_one_photo_are_refused(photos, out):
         draw(photos / f"{number}.png")
         annotate(photos / f"{number}.xml", *(["cat", "dog"] if number < 2 else ["cat"]))
     with pytest.raises(BlockError, match=r"2 of 4 photos .* 0\.png \(cat, dog\).*--labels-from name"):
-        run(photos, out)
+        run(photos, out, task="classification")
 
 
 @pytest.mark.parametrize(
@@ -580,7 +580,7 @@ def test_fruit_needs_a_choice_between_names_and_boxes(shared_data, out):
 
 def test_fruit_boxes_cannot_label_mixed_photos(shared_data, out):
     with pytest.raises(BlockError, match=r"24 of 300 photos .* boxes of several classes"):
-        run(shared_data / "fruit", out, labels_from="voc")
+        run(shared_data / "fruit", out, labels_from="voc", task="classification")
 
 
 def test_fruit_is_prepared_by_name(shared_data, photos, out):
@@ -599,7 +599,7 @@ def test_fruit_is_prepared_by_name(shared_data, photos, out):
 
 def test_blood_cells_cannot_be_classified_by_their_boxes(shared_data, out):
     with pytest.raises(BlockError, match=r"354 of 364 photos .* boxes of several classes"):
-        run(shared_data / "bccd", out)
+        run(shared_data / "bccd", out, task="classification")
 
 
 def test_hand_signs_are_classes_in_folders(shared_data, photos, out):

@@ -152,7 +152,7 @@ def test_flat_features_of_a_real_studio_project_are_refused(shared_data):
     assert "156 values a row, which are not images" in refusal(shared_data / "studio" / "features")
 
 
-def test_real_detection_labels_are_refused(shared_data, block_directory):
+def test_boxes_in_a_project_of_classes_are_refused(shared_data, block_directory):
     real = shared_data / "studio" / "detection-labels" / "Y_split_train.npy"
     (block_directory / "Y_split_train.npy").write_bytes(real.read_bytes())
     assert "bounding boxes" in refusal(block_directory)

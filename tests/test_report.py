@@ -59,8 +59,9 @@ def classified(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def detected(tmp_path_factory):
-    outputs, data = detection_run(tmp_path_factory.mktemp("detected"))
-    page.write(outputs, data)
+    folder = tmp_path_factory.mktemp("detected")
+    outputs = detection_run(folder)
+    page.write(outputs, reading.read(folder / "data"))
     return outputs, Page(outputs.report.read_text(encoding="utf-8"))
 
 

@@ -13,7 +13,7 @@ from block.model.network import Classifier, NetworkShape
 def trained_looking_network(channels=3):
     # random BatchNorm statistics, as training leaves them
     torch.manual_seed(0)
-    network = Classifier(NetworkShape(0.35, "block_5", channels, 3)).eval()
+    network = Classifier(NetworkShape(0.35, "block_5", channels, 3, 96)).eval()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             nn.init.uniform_(module.weight, 0.5, 1.5)

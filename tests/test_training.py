@@ -25,8 +25,8 @@ def trainer(*, network=None, images=24, **choices):
     recipe = Recipe(**{"epochs": 2, "learning_rate": 0.003, "batch_size": 8, "seed": 1, "augment": None} | choices)
     training.seed_everything(1)
     train = split(images, 0)
-    network = network or build_network(NetworkShape(0.35, "block_5", 3, 3))
-    return Trainer(network, ClassificationTask(train.labels, 3), train, split(9, 1), recipe, torch.device("cpu"))
+    network = network or build_network(NetworkShape(0.35, "block_5", 3, 3, 48))
+    return Trainer(network, ClassificationTask(train.labels, 3), [train], split(9, 1), recipe, torch.device("cpu"))
 
 
 def fit(trainer):
@@ -70,7 +70,7 @@ def test_the_judged_network_is_judged_as_it_will_be_used():
     fit(one)
     assert modes and not any(any(mode) for mode in modes)
     before = {name: value.clone() for name, value in one.averaged.state_dict().items()}
-    assert one._validate(lambda: None) == one._validate(lambda: None)
+    assert one._validate(one.validation, lambda: None) == one._validate(one.validation, lambda: None)
     assert all(torch.equal(before[name], value) for name, value in one.averaged.state_dict().items())
 
 
@@ -148,7 +148,8 @@ def test_augmented_images_keep_shape_and_range_and_differ(channels):
     torch.manual_seed(0)
     image = torch.rand(channels, 48, 48)
     augment = photo_augmentation(48)
-    one, other = augment(image), augment(image)
+    (one, label), (other, _) = augment(image, 2), augment(image, 2)
+    assert label == 2
     assert one.shape == image.shape
     assert one.min() >= 0 and one.max() <= 1
     assert not torch.equal(one, other)

@@ -11,11 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from block.errors import BlockError
 
+Task = Literal["classification", "detection"]
+TASKS: tuple[Task, ...] = get_args(Task)
+# train_input.json's words for them
+MODES: dict[Task, str] = {"classification": "classification", "detection": "object-detection"}
+
 SPLITS = ("train", "validation", "holdout")
+# what is learned from in the end where a holdout judges
+TRAINING_SPLITS = ("train", "validation")
 FEATURE_FILES = {"train": "X_split_train.npy", "validation": "X_split_test.npy", "holdout": "X_holdout.npy"}
 LABEL_FILES = {"train": "Y_split_train.npy", "validation": "Y_split_test.npy", "holdout": "Y_holdout.npy"}
 INFO_FILE = "train_input.json"

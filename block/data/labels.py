@@ -43,6 +43,10 @@ CAMERA_NAMES = frozenset(
 Labels = dict[str, frozenset[str]]
 
 
+class AmbiguousLabelsError(BlockError):
+    """Photos that more than one source labels, and differently."""
+
+
 def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[str, str]]:
     """The source that names the classes, and each photo's class."""
     fitting: dict[str, Labels] = {}
@@ -61,7 +65,7 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
     source, labels = next(iter(fitting.items()))
     if any(other != labels for other in fitting.values()):
         ways = "; ".join(f"--labels-from {way} ({some(_classes(each))})" for way, each in fitting.items())
-        raise BlockError(
+        raise AmbiguousLabelsError(
             f"The photos in {folder.root} can be labelled in {len(fitting)} ways that disagree; "
             f"say which one you mean: {ways}."
         )
@@ -135,14 +139,14 @@ def _class_in_name(file_name: str) -> str:
 def _classes_from_voc(folder: PhotoFolder) -> Labels:
     labels: Labels = {}
     for name, path in folder.paths.items():
-        annotation = _voc_annotation(path, folder.root)
-        objects = _read_voc(annotation).findall("object") if annotation else []
-        labels[name] = frozenset(filter(None, (_tidy(one.findtext("name")) for one in objects)))
+        annotation = voc_annotation(path, folder.root)
+        objects = read_voc(annotation).findall("object") if annotation else []
+        labels[name] = frozenset(filter(None, (tidy(one.findtext("name")) for one in objects)))
     return labels
 
 
-def _voc_annotation(path: Path, root: Path) -> Path | None:
-    """The XML beside the photo or in the Annotations folder beside its own folder."""
+def voc_annotation(path: Path, root: Path) -> Path | None:
+    """A photo's Pascal VOC file: the XML beside the photo or in the Annotations folder beside its own folder."""
     candidates = [path.with_suffix(".xml")]
     if path.parent != root:
         beside = path.parent.parent
@@ -150,7 +154,8 @@ def _voc_annotation(path: Path, root: Path) -> Path | None:
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
-def _read_voc(path: Path) -> ElementTree.Element:
+def read_voc(path: Path) -> ElementTree.Element:
+    """The root element of a Pascal VOC file; raises BlockError when it is damaged or has a document type."""
     try:
         data = path.read_bytes()
         # A document type may define entities that grow to gigabytes; the zeros are those of UTF-16.
@@ -168,9 +173,9 @@ def _classes_from_export(folder: PhotoFolder) -> Labels:
 def _classes_of_entry(entry: Mapping[str, Any]) -> frozenset[str]:
     label, boxes = entry.get("label"), entry.get("boundingBoxes")
     if isinstance(label, dict) and label.get("type") == "label":
-        return frozenset(filter(None, [_tidy(label.get("label"))]))
+        return frozenset(filter(None, [tidy(label.get("label"))]))
     boxes = [box for box in boxes if isinstance(box, dict)] if isinstance(boxes, list) else []
-    return frozenset(filter(None, (_tidy(box.get("label")) for box in boxes)))
+    return frozenset(filter(None, (tidy(box.get("label")) for box in boxes)))
 
 
 def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
@@ -180,7 +185,7 @@ def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
     for place in sorted(parent for parent in parents if parent.is_relative_to(folder.root)):
         for file in (place / file_name for file_name in EXPORT_FILES):
             for path, entry in _read_export(file) if file.is_file() else ():
-                name = posixpath.normpath(f"{photo_name(place, folder.root)}/{_tidy(path)}")
+                name = posixpath.normpath(f"{photo_name(place, folder.root)}/{tidy(path)}")
                 entries[name] = entries.get(name, {}) | entry
     return entries
 
@@ -201,7 +206,8 @@ def _read_export(file: Path) -> list[tuple[str, dict[str, Any]]]:
         raise BlockError(f"{file} does not follow Edge Impulse's format; export the data again.") from error
 
 
-def _tidy(label: Any) -> str:
+def tidy(label: Any) -> str:
+    """A label without surrounding blanks, its accents in one form; empty for None."""
     return "" if label is None else unicodedata.normalize("NFC", str(label).strip())
 
 

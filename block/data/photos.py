@@ -1,7 +1,6 @@
 """Folders of photos, Pascal VOC data sets and Edge Impulse exports -> a block directory; how a photo is decoded."""
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +9,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from block.data.contract import SPLITS
-from block.data.labels import choose_labels
+from block.data.boxes import move_boxes
+from block.data.contract import SPLITS, Task
+from block.data.labels import AmbiguousLabelsError, choose_labels
+from block.data.photo_boxes import BOX_SOURCES, PhotoBoxes, choose_boxes, has_boxes
 from block.data.photo_folder import EXAMPLES, PHOTO_SUFFIXES, PhotoFolder, photo_name, some, walk
 from block.data.splits import choose_splits
 from block.data.writing import block_writer
@@ -23,13 +24,34 @@ UNREADABLE_PERCENT = 10
 
 @dataclass(frozen=True)
 class Preparation:
-    """What became of the photos, for the console; `counts[split][class]` photos were written."""
+    """What became of the photos, for the console; `counts[split][class]` photos, or boxes on them, were written."""
 
+    task: Task
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     labels_from: str
     split_from: str
     skipped: tuple[tuple[str, str], ...]  # name, reason
+    unused_boxes: bool  # a classifier's photos that have boxes too
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What is on each photo: its class, or its boxes."""
+
+    task: Task
+    source: str
+    labels: Mapping[str, str] | Mapping[str, PhotoBoxes]
+
+    def classes_on(self, name: str) -> frozenset[str]:
+        """The classes on a photo."""
+        label = self.labels[name]
+        return frozenset([label] if isinstance(label, str) else (box_label for box_label, _ in label))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All classes, in the order of their outputs."""
+        return tuple(sorted(frozenset[str]().union(*map(self.classes_on, self.labels))))
 
 
 class UnreadablePhotoError(BlockError):
@@ -54,45 +76,84 @@ def prepare(
     channels: int,
     labels_from: str | None,
     seed: int,
+    task: Task | None = None,
     track: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> Preparation:
-    """Turns a folder of photos into the block directory `out` for a classifier, one photo at a time.
+    """Turns a folder of photos into the block directory `out`, one photo at a time.
 
     `size` (px), `resize_mode` and `channels` are those of `pixels.image_to_input`. `labels_from` is one of
-    labels.LABEL_SOURCES, or None for the one that fits. `track` wraps the list of photo names in a progress bar.
+    labels.LABEL_SOURCES, or None for the one that fits. `task` None is classification wherever each photo has one
+    class. `track` wraps the list of photo names in a progress bar.
     Raises BlockError when the classes or the split are unclear, when a class has too few photos, and when
     too many photos are unreadable.
     """
     refuse_own_output(photos, out)
     folder, skipped = _readable_photos(photos)
-    source, labels = choose_labels(folder, labels_from)
-    splits, split_from = choose_splits(folder, labels, seed)
-    plan = {name: (splits[name], labels[name]) for name in folder.paths}
-    classes = tuple(sorted(set(labels.values())))
+    labelling = choose_labelling(folder, labels_from, task)
+    classes_on = {name: labelling.classes_on(name) for name in folder.paths}
+    splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
+    classes = labelling.classes
     # `skipped` grows while photos are read; block_writer writes this dictionary last.
     preparation = {
         "size": size,
         "resize_mode": resize_mode,
         "channels": channels,
-        "labels_from": source,
+        "labels_from": labelling.source,
         "split_from": split_from,
         "seed": seed,
         "skipped": skipped,
     }
-    used = [split for split in SPLITS if split in splits.values()]
-    with block_writer(out, classes, size, channels, preparation, used) as writer:
-        for name in track(list(plan)):
+    counts = {split: dict.fromkeys(classes, 0) for split in SPLITS if split in splits.values()}
+    with block_writer(out, classes, size, channels, preparation, tuple(counts), labelling.task) as writer:
+        for name in track(list(folder.paths)):
             try:
-                pixels = image_to_input(read_photo(folder.paths[name]), size, resize_mode, channels)
+                photo = read_photo(folder.paths[name])
             except UnreadablePhotoError as error:
                 skipped[name] = error.reason
-            else:
-                writer.append(plan[name][0], pixels, classes.index(plan[name][1]), name)
-        _refuse_many_unreadable(photos, skipped, len(plan.keys() | skipped.keys()))
-        _refuse_lost_classes(photos, plan, skipped)
-    written = Counter(row for name, row in plan.items() if name not in skipped)
-    counts = {split: {label: written[split, label] for label in classes} for split in used}
-    return Preparation(classes, counts, source, split_from, tuple(sorted(skipped.items())))
+                continue
+            label, found = _label_for(labelling.labels[name], classes, photo, size, resize_mode)
+            writer.append(splits[name], image_to_input(photo, size, resize_mode, channels), label, name)
+            for index in found:
+                counts[splits[name]][classes[index]] += 1
+        _refuse_many_unreadable(photos, skipped, len(folder.paths.keys() | skipped.keys()))
+        if labelling.task == "classification":
+            _refuse_lost_classes(photos, splits, classes_on, skipped)
+    return Preparation(
+        labelling.task,
+        classes,
+        counts,
+        labelling.source,
+        split_from,
+        tuple(sorted(skipped.items())),
+        unused_boxes=labelling.task == "classification" and labels_from is None and has_boxes(folder),
+    )
+
+
+def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | None) -> Labelling:
+    """What the photos are labelled with; without a task boxes are taken only where there is no class for each photo."""
+    if task == "detection":
+        return Labelling("detection", *choose_boxes(folder, labels_from))
+    try:
+        return Labelling("classification", *choose_labels(folder, labels_from))
+    except BlockError as error:
+        if task is not None or labels_from not in (None, *BOX_SOURCES) or not has_boxes(folder):
+            raise
+        if isinstance(error, AmbiguousLabelsError):
+            raise BlockError(f"{error} Or learn where objects are: --task detection.") from None
+    return Labelling("detection", *choose_boxes(folder, labels_from))
+
+
+def _label_for(
+    label: str | PhotoBoxes, classes: Sequence[str], photo: np.ndarray, size: int, resize_mode: str
+) -> tuple[int | np.ndarray, Sequence[int]]:
+    """What the block directory holds for a photo, and the class indices in it."""
+    if isinstance(label, str):
+        index = classes.index(label)
+        return index, [index]
+    rows = [[classes.index(name), *edges] for name, edges in label]
+    boxes = np.array(rows, dtype=float).reshape(-1, 5)
+    boxes = move_boxes(boxes, photo.shape[1], photo.shape[0], size, resize_mode)
+    return boxes, boxes[:, 0].tolist()
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -148,7 +209,10 @@ def _refuse_many_unreadable(photos: Path, skipped: Mapping[str, str], total: int
         )
 
 
-def _refuse_lost_classes(photos: Path, plan: Mapping[str, tuple[str, str]], skipped: Iterable[str]) -> None:
+def _refuse_lost_classes(
+    photos: Path, splits: Mapping[str, str], classes_on: Mapping[str, frozenset[str]], skipped: Iterable[str]
+) -> None:
+    plan = {name: (splits[name], label) for name, (label,) in classes_on.items()}
     left = {row for name, row in plan.items() if name not in skipped}
     for split, label in sorted(set(plan.values()) - left):
         lost = [name for name, row in plan.items() if row == (split, label)]

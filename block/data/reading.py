@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from block.data.boxes import is_box_file, read_boxes
+from block.data.classes import check_labels, check_names, class_indices, class_names, numbered_classes
 from block.data.contract import (
     FEATURE_FILES,
     INFO_FILE,
     LABEL_FILES,
+    MODES,
     PHOTOS_FILE,
     SAMPLE_IDS_FILE,
     SIZES_PX,
     SPLITS,
+    Task,
     read_json,
 )
 from block.errors import BlockError
@@ -25,7 +29,10 @@ ROWS_PER_CHECK = 256
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `features` (N, H, W, C) float32 0..1, memory-mapped; `labels` (N,) int64 class indices."""
+    """One split: `features` (N, H, W, C) float32 0..1, memory-mapped.
+
+    `labels` (N,) are int64 class indices, or objects: int arrays (n, 5) of class index, x, y, width, height in px.
+    """
 
     features: np.ndarray
     labels: np.ndarray
@@ -40,12 +47,15 @@ class BlockData:
     """A whole block directory. `preparation` is what `prepare` noted about the photos, empty for Studio's data."""
 
     directory: Path
+    task: Task
     classes: tuple[str, ...]
     train: Split
     validation: Split
     holdout: Split | None
     max_training_seconds: float | None
     preparation: dict[str, Any]
+    dropped_boxes: int = 0
+    """Boxes without an area inside their image, which were left out."""
 
     @property
     def size(self) -> int:
@@ -64,13 +74,20 @@ class BlockData:
         return splits | ({"holdout": self.holdout} if self.holdout else {})
 
     def class_counts(self, split: str) -> dict[str, int]:
-        """Images of each class in a split."""
-        counts = np.bincount(self.splits[split].labels, minlength=len(self.classes))
+        """Images of each class in a split, or objects of each."""
+        labels = self.splits[split].labels
+        if self.task == "detection":
+            labels = np.concatenate([boxes[:, 0] for boxes in labels])
+        counts = np.bincount(labels, minlength=len(self.classes))
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
+
+    def background_images(self, split: str) -> int:
+        """Images of a split that show no object; detection only."""
+        return sum(len(boxes) == 0 for boxes in self.splits[split].labels)
 
 
 def read(directory: Path, info_file: Path | None = None, classes: Sequence[str] | None = None) -> BlockData:
-    """Reads and checks a classification block directory.
+    """Reads and checks a block directory; what the label files hold says which task it is for.
 
     Class names are `classes`, else those of the info file (train_input.json in the directory unless named), else
     numbers. Features stay on disk: the arrays are memory-mapped and checked a few rows at a time.
@@ -83,13 +100,13 @@ def read(directory: Path, info_file: Path | None = None, classes: Sequence[str] 
     if len(shapes) > 1:
         listed = ", ".join(f"{FEATURE_FILES[split]} {array.shape[1:]}" for split, array in features.items())
         raise BlockError(f"The splits in {directory} hold images of different shapes: {listed}.")
-    columns = {split: _read_labels(directory / LABEL_FILES[split]) for split in present}
-    classes = _class_names(directory, classes or info.get("classes"), columns)
+    task = _find_task(directory, info)
+    read_labels = _read_boxes if task == "detection" else _read_classes
+    found = read_labels(directory, present, classes or info.get("classes"), features["train"].shape[1])
     names = _sample_names(directory)
     splits = {}
     for split in present:
-        labels = _class_indices(directory / LABEL_FILES[split], columns[split], classes)
-        rows = len(features[split])
+        labels, rows = found.labels[split], len(features[split])
         if len(labels) != rows:
             raise BlockError(
                 f"{FEATURE_FILES[split]} has {rows} rows but {LABEL_FILES[split]} has {len(labels)} "
@@ -100,21 +117,72 @@ def read(directory: Path, info_file: Path | None = None, classes: Sequence[str] 
         if len(split_names) != rows:
             split_names = tuple(f"{split}-{row}" for row in range(rows))
         splits[split] = Split(features[split], labels, split_names)
-    if len(np.unique(splits["train"].labels)) < 2:
-        only = classes[int(splits["train"].labels[0])]
-        raise BlockError(
-            f"All {len(splits['train'])} training images in {directory} are of one class, {only!r}; "
-            "a classifier needs at least two."
-        )
     return BlockData(
         directory=directory,
-        classes=classes,
+        task=task,
+        classes=found.classes,
         train=splits["train"],
         validation=splits["validation"],
         holdout=splits.get("holdout"),
         max_training_seconds=_max_training_seconds(info),
         preparation=_preparation(directory),
+        dropped_boxes=found.dropped_boxes,
     )
+
+
+@dataclass(frozen=True)
+class _Labels:
+    classes: tuple[str, ...]
+    labels: dict[str, np.ndarray]
+    dropped_boxes: int = 0
+
+
+def _find_task(directory: Path, info: dict[str, Any]) -> Task:
+    path = directory / LABEL_FILES["train"]
+    _check_there(path)
+    task: Task = "detection" if is_box_file(path) else "classification"
+    mode = info.get("mode")
+    if mode is not None and mode != MODES[task]:
+        held = "bounding boxes" if task == "detection" else "a class for each image"
+        raise BlockError(
+            f"{INFO_FILE} says mode {mode!r}, but {path} holds {held}. This block learns classification and object "
+            "detection; in Studio choose the block that was pushed for this kind of project."
+        )
+    return task
+
+
+def _read_classes(directory: Path, present: Sequence[str], names: Any, size: int) -> _Labels:  # noqa: ARG001
+    paths = {split: directory / LABEL_FILES[split] for split in present}
+    columns = {split: check_labels(path, np.asarray(_open_array(path))) for split, path in paths.items()}
+    classes = class_names(directory, names, columns)
+    labels = {split: class_indices(paths[split], columns[split], classes) for split in present}
+    if len(np.unique(labels["train"])) < 2:
+        only = classes[int(labels["train"][0])]
+        raise BlockError(
+            f"All {len(labels['train'])} training images in {directory} are of one class, {only!r}; "
+            "a classifier needs at least two."
+        )
+    return _Labels(classes, labels)
+
+
+def _read_boxes(directory: Path, present: Sequence[str], names: Any, size: int) -> _Labels:
+    labels, dropped, highest = {}, 0, 0
+    for split in present:
+        path = directory / LABEL_FILES[split]
+        _check_there(path)
+        if not is_box_file(path):
+            raise BlockError(f"{path} holds no bounding boxes, as {LABEL_FILES['train']} does; export the data again.")
+        labels[split], lost = read_boxes(path, size)
+        dropped += lost
+        highest = max([highest, *(int(boxes[:, 0].max()) + 1 for boxes in labels[split] if len(boxes))])
+    if not any(map(len, labels["train"])):
+        raise BlockError(f"No training image in {directory} has a bounding box; label some objects.")
+    classes = check_names(names) if names else numbered_classes(highest)
+    if highest > len(classes):
+        raise BlockError(
+            f"A box in {directory} has label {highest}, but there are {len(classes)} classes: {', '.join(classes)}."
+        )
+    return _Labels(classes, labels, dropped)
 
 
 def _has_holdout(directory: Path) -> bool:
@@ -139,20 +207,19 @@ def _max_training_seconds(info: dict[str, Any]) -> float | None:
     return seconds if seconds > 0 else None
 
 
-def _open_array(path: Path) -> np.ndarray:
+def _check_there(path: Path) -> None:
     if not path.is_file():
         raise BlockError(
             f"{path.name} is missing in {path.parent}; copy it there, or download the data again. The folder needs "
             f"{', '.join(names[split] for names in (FEATURE_FILES, LABEL_FILES) for split in ('train', 'validation'))}."
         )
+
+
+def _open_array(path: Path) -> np.ndarray:
+    _check_there(path)
     with path.open("rb") as file:
         start = file.read(len(NPY_MAGIC))
     if start != NPY_MAGIC:
-        if path.name in LABEL_FILES.values() and start.lstrip()[:1] in (b"[", b"{"):
-            raise BlockError(
-                f"{path} holds bounding boxes (JSON text), which is detection data; "
-                "this block trains classifiers. In Studio choose one label per image."
-            )
         raise BlockError(f"{path} is not a NumPy file; export or download the data again.")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -196,59 +263,6 @@ def _unflatten(path: Path, array: np.ndarray, info: dict[str, Any]) -> np.ndarra
         f"{path} holds {array.shape[1]} values a row, which are not images; this block learns from "
         "photos. In Studio use an Image processing block in front of it."
     )
-
-
-def _read_labels(path: Path) -> np.ndarray:
-    array = _open_array(path)
-    if array.ndim != 2 or array.shape[1] < 1 or array.dtype.kind not in "fiub":
-        raise BlockError(
-            f"{path} has shape {array.shape} of {array.dtype}; labels come one-hot, as "
-            "(number of images, number of classes)."
-        )
-    return np.asarray(array)
-
-
-def _has_four_columns(array: np.ndarray) -> bool:
-    # Studio's other form: label number counted from 1, sample id, slice start and end
-    return array.shape[1] == 4 and array.dtype.kind in "iu" and bool((array[:, 1:] > 1).any() or array[:, 0].max() > 1)
-
-
-def _class_names(directory: Path, names: Any, columns: dict[str, np.ndarray]) -> tuple[str, ...]:
-    train = columns["train"]
-    counted = _has_four_columns(train)
-    count = int(max(array[:, 0].max() for array in columns.values())) if counted else int(train.shape[1])
-    if not names:
-        return tuple(f"class {number}" for number in range(1, count + 1))
-    if not isinstance(names, (list, tuple)) or len({str(name) for name in names}) < len(names):
-        raise BlockError(f'"classes" in {INFO_FILE} should be a list of different names, not {names!r}.')
-    if any(not str(name).strip() or not str(name).isprintable() for name in names):
-        raise BlockError(f"The classes {list(names)!r} include an empty name or one with a line break; rename it.")
-    if not counted and len(names) != count:
-        listed = ", ".join(map(str, names))
-        raise BlockError(
-            f"{directory / LABEL_FILES['train']} has {count} classes but {len(names)} are named: {listed}."
-        )
-    return tuple(str(name) for name in names)
-
-
-def _class_indices(path: Path, array: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    if _has_four_columns(array):
-        indices = array[:, 0].astype(np.int64) - 1
-        wrong = np.flatnonzero((indices < 0) | (indices >= len(classes)))
-        if len(wrong):
-            raise BlockError(
-                f"{path} row {wrong[0]} has label {array[wrong[0], 0]}, outside 1 to {len(classes)} "
-                f"({', '.join(classes)})."
-            )
-        return indices
-    if array.shape[1] != len(classes):
-        raise BlockError(
-            f"{path} has {array.shape[1]} columns but there are {len(classes)} classes: {', '.join(classes)}."
-        )
-    wrong = np.flatnonzero(~(np.isin(array, (0, 1)).all(axis=1) & (array.sum(axis=1) == 1)))
-    if len(wrong):
-        raise BlockError(f"{path} row {wrong[0]} is {array[wrong[0]].tolist()}; each row must have a single 1.")
-    return array.argmax(axis=1).astype(np.int64)
 
 
 def _check_values(path: Path, features: np.ndarray) -> None:

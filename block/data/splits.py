@@ -1,10 +1,13 @@
-"""Which photos train, which validate and which are held out: as given with the photos, else by a hash of each name."""
+"""Which photos train, which validate and which are held out: as given with the photos, else by a hash of each name.
+
+`labels` are the classes on each photo: one for a classifier, any number where there are boxes.
+"""
 
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from block.data.contract import SPLITS
+from block.data.contract import SPLITS, Task
 from block.data.labels import EXPORT_FILES, export_entries
 from block.data.photo_folder import PhotoFolder, some, split_folders
 from block.errors import BlockError
@@ -14,9 +17,13 @@ VOC_LISTS = {"trainval": "train", "train": "train", "val": "validation", "test":
 # Edge Impulse's categories; "split" leaves the decision to whoever reads the file.
 EXPORT_CATEGORIES = {"training": "train", "split": "train", "testing": "holdout"}
 VALIDATION_PERCENT = 20
+# photos with boxes are drawn from the same combination of classes, if there are this many of it
+LEAST_STRATUM = 5
+
+Labels = Mapping[str, frozenset[str]]
 
 
-def choose_splits(folder: PhotoFolder, labels: Mapping[str, str], seed: int) -> tuple[dict[str, str], str]:
+def choose_splits(folder: PhotoFolder, labels: Labels, seed: int, task: Task) -> tuple[dict[str, str], str]:
     """Each photo's split, and a phrase that says where it came from."""
     origin, splits = _given_splits(folder)
     given = set(splits.values())
@@ -26,8 +33,10 @@ def choose_splits(folder: PhotoFolder, labels: Mapping[str, str], seed: int) -> 
         return splits, f"as given by {origin}"
     splits = splits or dict.fromkeys(folder.paths, "train")
     training = {name: label for name, label in labels.items() if splits[name] == "train"}
-    validation = _pick_validation(folder.root, training, seed)
-    how = f"{VALIDATION_PERCENT} % of each class's training photos validate (seed {seed})"
+    strata = _classes(folder.root, training) if task == "classification" else _combinations(training)
+    validation = _pick_validation(strata, seed)
+    each = "each class's" if task == "classification" else "the"
+    how = f"{VALIDATION_PERCENT} % of {each} training photos validate (seed {seed})"
     if "holdout" in given:
         how = f"{origin}; {how}"
     return splits | dict.fromkeys(validation, "validation"), how
@@ -71,15 +80,15 @@ def _splits_from_voc_lists(folder: PhotoFolder) -> dict[str, str]:
     return splits
 
 
-def _check_given_splits(folder: PhotoFolder, labels: Mapping[str, str], origin: str, splits: Mapping[str, str]) -> None:
+def _check_given_splits(folder: PhotoFolder, labels: Labels, origin: str, splits: Mapping[str, str]) -> None:
     outside = [name for name in folder.paths if name not in splits]
     if outside:
         raise BlockError(
             f"{len(outside)} of {len(folder.paths)} photos in {folder.root} have no place in "
             f"{origin}: {some(outside)}. Give them one, or move them out of the folder."
         )
-    taught = {label for name, label in labels.items() if splits[name] == "train"}
-    untaught = sorted(set(labels.values()) - taught)
+    taught = frozenset[str]().union(*(on_photo for name, on_photo in labels.items() if splits[name] == "train"))
+    untaught = sorted(frozenset[str]().union(*labels.values()) - taught)
     if untaught:
         raise BlockError(
             f"{folder.root} has no training photos of class {some(untaught)}, going by "
@@ -87,10 +96,10 @@ def _check_given_splits(folder: PhotoFolder, labels: Mapping[str, str], origin: 
         )
 
 
-def _pick_validation(root: Path, labels: Mapping[str, str], seed: int) -> list[str]:
-    """A share of each class, at least one photo; independent of the other classes."""
+def _classes(root: Path, labels: Labels) -> list[list[str]]:
+    """The names of each class's photos; raises BlockError when one has too few to learn from and to validate."""
     by_class: dict[str, list[str]] = {}
-    for name, label in labels.items():
+    for name, (label,) in labels.items():
         by_class.setdefault(label, []).append(name)
     lonely = sorted(label for label, names in by_class.items() if len(names) < 2)
     if lonely:
@@ -98,8 +107,24 @@ def _pick_validation(root: Path, labels: Mapping[str, str], seed: int) -> list[s
             f"{root} has only one training photo of class {some(lonely)}; each class needs at "
             "least two, to learn from and to validate. Add photos, or remove the class."
         )
+    return list(by_class.values())
+
+
+def _combinations(labels: Labels) -> list[list[str]]:
+    """The names of the photos that show the same classes; rare combinations, and photos of nothing, lie together."""
+    by_combination: dict[frozenset[str], list[str]] = {}
+    for name, on_photo in labels.items():
+        by_combination.setdefault(on_photo, []).append(name)
+    common = [names for names in by_combination.values() if len(names) >= LEAST_STRATUM]
+    rest = [name for names in by_combination.values() if len(names) < LEAST_STRATUM for name in names]
+    # two photos are the least that can be shared out
+    return [*common, rest] if len(rest) > 1 else common
+
+
+def _pick_validation(strata: list[list[str]], seed: int) -> list[str]:
+    """A share of each stratum, at least one photo; independent of the other strata."""
     picked: list[str] = []
-    for names in by_class.values():
+    for names in strata:
         count = max(1, (len(names) * VALIDATION_PERCENT + 50) // 100)
         picked += sorted(names, key=lambda name: _rank(name, seed))[:count]
     return picked

@@ -1,19 +1,22 @@
-"""A block directory, written image by image; at most one image is held in memory."""
+"""A block directory, written image by image; at most one image is held in memory, and the boxes of all."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from block.data.boxes import write_boxes
 from block.data.contract import (
     FEATURE_FILES,
     INFO_FILE,
     LABEL_FILES,
+    MODES,
     PHOTOS_FILE,
     SAMPLE_IDS_FILE,
     SPLITS,
+    Task,
     replacing,
     write_json,
 )
@@ -44,18 +47,44 @@ class ArrayFile:
         np.lib.format.write_array_header_2_0(self._file, header)
 
 
-class BlockWriter:
-    """Takes the images of a classification block directory, one at a time; made by `block_writer`."""
+class OneHotFile(ArrayFile):
+    """Y of a classifier: a row an image, 1 for its class."""
 
-    def __init__(self, features: dict[str, ArrayFile], labels: dict[str, ArrayFile], classes: int) -> None:
-        self._features, self._labels = features, labels
+    def __init__(self, path: Path, classes: int) -> None:
+        super().__init__(path.open("wb"), (classes,))
         self._one_hot = np.eye(classes, dtype=np.float32)
+
+    def append(self, row: Any) -> None:
+        """Adds an image's class index."""
+        super().append(self._one_hot[row])
+
+
+class BoxFile:
+    """Y of a detector: JSON text with each image's boxes, written when it is closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._rows = path, list[np.ndarray]()
+
+    def append(self, row: Any) -> None:
+        """Adds an image's boxes (n, 5)."""
+        self._rows.append(row)
+
+    def close(self) -> None:
+        """Writes all rows."""
+        write_boxes(self._path, self._rows)
+
+
+class BlockWriter:
+    """Takes the images of a block directory, one at a time; made by `block_writer`."""
+
+    def __init__(self, features: dict[str, ArrayFile], labels: Mapping[str, OneHotFile | BoxFile]) -> None:
+        self._features, self._labels = features, labels
         self.names: dict[str, list[str]] = {split: [] for split in features}
 
-    def append(self, split: str, pixels: np.ndarray, label: int, name: str) -> None:
-        """Adds one image: `pixels` (size, size, channels) uint8, `label` an index into the classes."""
+    def append(self, split: str, pixels: np.ndarray, label: Any, name: str) -> None:
+        """Adds one image: `pixels` (size, size, channels) uint8, `label` a class index or boxes (n, 5) in px."""
         self._features[split].append(pixels.astype(np.float32) / np.float32(255))
-        self._labels[split].append(self._one_hot[label])
+        self._labels[split].append(label)
         self.names[split].append(name)
 
 
@@ -67,6 +96,7 @@ def block_writer(
     channels: int,
     preparation: dict[str, Any],
     splits: Sequence[str] = ("train", "validation"),
+    task: Task = "classification",
 ) -> Iterator[BlockWriter]:
     """Opens a block directory for writing; its files appear under their names together, when the body ends well.
 
@@ -77,19 +107,25 @@ def block_writer(
     # all arrays are closed, which a full disk would stop, before the first takes its name
     with ExitStack() as replacements, ExitStack() as files:
 
-        def grow(name: str, row_shape: tuple[int, ...]) -> ArrayFile:
-            path = replacements.enter_context(replacing(directory / name))
-            return files.enter_context(closing(ArrayFile(path.open("wb"), row_shape)))
+        def part(name: str) -> Path:
+            return replacements.enter_context(replacing(directory / name))
 
-        features = {split: grow(FEATURE_FILES[split], shape) for split in splits}
-        labels = {split: grow(LABEL_FILES[split], (len(classes),)) for split in splits}
-        writer = BlockWriter(features, labels, len(classes))
+        def label_file(path: Path) -> OneHotFile | BoxFile:
+            return OneHotFile(path, len(classes)) if task == "classification" else BoxFile(path)
+
+        features = {
+            split: files.enter_context(closing(ArrayFile(part(FEATURE_FILES[split]).open("wb"), shape)))
+            for split in splits
+        }
+        labels = {split: files.enter_context(closing(label_file(part(LABEL_FILES[split])))) for split in splits}
+        writer = BlockWriter(features, labels)
         yield writer
     for split in set(SPLITS) - set(splits):
         # left by an earlier preparation, it would be read as a part of this one
         (directory / FEATURE_FILES[split]).unlink(missing_ok=True)
         (directory / LABEL_FILES[split]).unlink(missing_ok=True)
-    info = {"classes": list(classes), "mode": "classification", "inputShapeString": str(shape), "yType": "npy"}
+    info = {"classes": list(classes), "mode": MODES[task], "inputShapeString": str(shape)}
+    info["yType"] = "npy" if task == "classification" else "structured"
     write_json(directory / INFO_FILE, info)
     write_json(directory / SAMPLE_IDS_FILE, _sample_ids(writer.names))
     write_json(directory / PHOTOS_FILE, {"preparation": preparation, "photos": writer.names})

@@ -5,13 +5,13 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from block.data.contract import replacing
+from block.data.contract import Task, replacing
 from block.errors import BlockError
 from esp32_deploy import graph, pixels
 
@@ -23,7 +23,9 @@ CALIBRATION_IMAGES = 200
 ROUNDING_IMAGES = 48
 # with 0.0 and 1.0 among the calibration pixels the input gets exactly this, and int8 = pixel - 128 on a board
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
-BOARD_OPERATORS = {"ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "MEAN", "RESHAPE", "SOFTMAX"}
+BACKBONE_OPERATORS = frozenset(("ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"))
+POOLING_OPERATORS = frozenset(("MEAN", "RESHAPE"))
+ATTENTION_OPERATORS = frozenset(("BATCH_MATMUL", "FULLY_CONNECTED", "MUL", "RESHAPE", "TRANSPOSE"))
 # onnx2tf looks for this file before it downloads one
 ONNX2TF_SAMPLES = (20, 128, 128, 3)
 ONNX2TF_SAMPLES_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
@@ -95,7 +97,14 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
         shutil.copyfile(saved_model / "model_float32.tflite", temporary)
 
 
-def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray) -> None:
+def board_operators(task: Task, attention: bool) -> frozenset[str]:
+    """The operators that a task's int8 model may hold: what TensorFlow Lite Micro runs on the board."""
+    if task == "classification":
+        return BACKBONE_OPERATORS | POOLING_OPERATORS
+    return BACKBONE_OPERATORS | (ATTENTION_OPERATORS if attention else frozenset())
+
+
+def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray, operators: Collection[str]) -> None:
     """Quantizes a SavedModel to int8 with int8 input and output; `calibration` (N, H, W, C) float32 0..1.
 
     Raises BlockError when the result is not what the board's fast path expects.
@@ -114,13 +123,13 @@ def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray) -> No
     converter.inference_input_type = converter.inference_output_type = tf.int8
     with replacing(path) as temporary:
         temporary.write_bytes(converter.convert())
-        check_for_board(temporary)
+        check_for_board(temporary, operators)
 
 
-def check_for_board(path: Path) -> None:
+def check_for_board(path: Path, operators: Collection[str]) -> None:
     """Raises BlockError unless the int8 model holds only the expected operators and takes pixel - 128."""
     model = graph.read(path)
-    strange = sorted(set(model.operator_names) - BOARD_OPERATORS)
+    strange = sorted(set(model.operator_names) - set(operators))
     if strange:
         raise BlockError(
             f"The int8 model holds {', '.join(strange)}, which the board's code does not expect; "

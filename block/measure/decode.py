@@ -4,14 +4,13 @@ Channel 0 of a grid is background. Probabilities count in 256ths, the steps of a
 """
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 
-Decode = Literal["peaks", "fuse"]
-DECODES: tuple[Decode, ...] = get_args(Decode)
+from block.settings import Decode
 
 STEPS = 256
+NEIGHBOURS = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0)]
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,11 @@ def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> lis
     """The objects of one image's grid (H, W, classes + 1), the surest first, then by class, row and column.
 
     fuse:  every cell of at least `threshold` is a rectangle; those of a class that overlap or touch, corners included,
-           grow together until none do. The centre is the rectangle's.
-    peaks: a cell of at least `threshold` is an object if none of its eight neighbours is surer (of equals the first).
-           The centre is the mean of these nine cells' centres, weighted by their probability; the box is that of
-           those of the nine that reach the threshold.
+           grow together until none do. The centre is the rectangle's, the score that of its surest cell.
+    peaks: a cell that is surer than its eight neighbours (of equals the first) is an object if the probability around
+           it reaches `threshold`: the largest sum of two by two cells that hold it, for a centre near the border of
+           cells is shared by them. The centre is the mean of the nine cells' centres, weighted by their probability;
+           the box is that of those of the nine that are at least half as sure as the peak.
     """
     steps = to_steps(grid)
     least = threshold_step(threshold)
@@ -56,36 +56,42 @@ def threshold_step(threshold: float) -> int:
 def _peaks(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
     height, width, _ = steps.shape
     objects = steps[:, :, 1:]
-    is_peak = objects >= least
-    padded = np.pad(objects, ((1, 1), (1, 1), (0, 0)), constant_values=-1)
-    for down in (-1, 0, 1):
-        for across in (-1, 0, 1):
-            neighbour = padded[1 + down : 1 + down + height, 1 + across : 1 + across + width]
-            if (down, across) < (0, 0):
-                is_peak &= objects > neighbour
-            elif (down, across) > (0, 0):
-                is_peak &= objects >= neighbour
-    rows, columns, labels = np.nonzero(is_peak)
-    order = np.lexsort((columns, rows, labels, -objects[is_peak]))
+    padded = np.pad(objects, ((1, 1), (1, 1), (0, 0)))
+
+    def beside(down: int, across: int) -> np.ndarray:
+        return padded[1 + down : 1 + down + height, 1 + across : 1 + across + width]
+
+    is_peak = objects > 0
+    for down, across in NEIGHBOURS:
+        # rows are read from the top: of equal neighbours the one read first is the peak
+        is_first = (down, across) > (0, 0)
+        is_peak &= objects >= beside(down, across) if is_first else objects > beside(down, across)
+    around = [
+        objects + beside(down, 0) + beside(0, across) + beside(down, across) for down in (-1, 1) for across in (-1, 1)
+    ]
+    scores = np.minimum(np.maximum.reduce(around), STEPS - 1)
+    rows, columns, labels = np.nonzero(is_peak & (scores >= least))
+    order = np.lexsort((columns, rows, labels, -scores[rows, columns, labels]))
     return [
-        _peak(objects[:, :, labels[i]], int(labels[i]), int(rows[i]), int(columns[i]), least, cell_px) for i in order
+        _peak(objects[:, :, label], int(label), int(scores[row, column, label]), int(row), int(column), cell_px)
+        for row, column, label in zip(rows[order], columns[order], labels[order], strict=True)
     ]
 
 
-def _peak(plane: np.ndarray, label: int, row: int, column: int, least: int, cell_px: int) -> Detection:
+def _peak(plane: np.ndarray, label: int, score: int, row: int, column: int, cell_px: int) -> Detection:
     top, left = max(0, row - 1), max(0, column - 1)
-    around = plane[top : row + 2, left : column + 2]
-    across, down = around.sum(axis=0), around.sum(axis=1)
-    total = int(around.sum())
+    nine = plane[top : row + 2, left : column + 2]
+    across, down = nine.sum(axis=0), nine.sum(axis=1)
+    total = int(nine.sum())
     # twice the position of a cell's centre is a whole number of cells
     center_x = int((across * (2 * (left + np.arange(len(across))) + 1)).sum()) * cell_px // (2 * total)
     center_y = int((down * (2 * (top + np.arange(len(down))) + 1)).sum()) * cell_px // (2 * total)
-    rows, columns = np.nonzero(around >= least)
+    rows, columns = np.nonzero(2 * nine >= plane[row, column])
     y, x = top + int(rows.min()), left + int(columns.min())
     box_height, box_width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
     return Detection(
         label,
-        int(plane[row, column]) / STEPS,
+        score / STEPS,
         x * cell_px,
         y * cell_px,
         box_width * cell_px,

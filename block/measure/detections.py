@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from block.measure.decode import Decode, Detection, decode
+from block.measure.decode import Detection, decode
+from block.settings import Decode
 
 # a threshold that splits validation photos best is looked for among these
 THRESHOLDS = tuple(step / 40 for step in range(4, 39))

@@ -81,8 +81,8 @@ def check_conversion(trained: np.ndarray, converted: np.ndarray) -> None:
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Share of images on which two runtimes name the same class."""
-    return float((one.argmax(axis=1) == other.argmax(axis=1)).mean())
+    """Share of images, or of a grid's cells, for which two runtimes name the same class."""
+    return float((one.argmax(axis=-1) == other.argmax(axis=-1)).mean())
 
 
 def _class_score(confusion: np.ndarray, index: int) -> ClassScore:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from block.data.contract import replacing
 from block.errors import BlockError
-from block.model.network import Cut
+from block.settings import Cut
 
 WEIGHTS_VARIABLE = "BLOCK_WEIGHTS"
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"

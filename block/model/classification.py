@@ -1,5 +1,7 @@
 """The classification task: its network, targets and loss."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -24,17 +26,22 @@ class ClassificationTask:
     def __init__(self, train_labels: np.ndarray, classes: int) -> None:
         self.class_weights = class_weights(train_labels, classes)
 
-    def targets(self, labels: np.ndarray) -> Tensor:
+    def targets(self, labels: Sequence[int]) -> Tensor:
         """Class indices (B,) as the loss takes them."""
-        return torch.from_numpy(labels)
+        return torch.from_numpy(np.array(labels, dtype=np.int64))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Cross-entropy of logits (B, classes), rare classes weighing more."""
         return F.cross_entropy(outputs, targets, self.class_weights.to(outputs.device))
 
-    def validate(self, outputs: Tensor, targets: Tensor) -> tuple[float, float]:
+    def validate(self, outputs: Tensor, labels: Sequence[int]) -> tuple[float, float]:
         """Plain cross-entropy and accuracy of all validation images' logits."""
+        targets = self.targets(labels)
         return F.cross_entropy(outputs, targets).item(), (outputs.argmax(1) == targets).float().mean().item()
+
+    def merit(self, loss: float, score: float) -> float:  # noqa: ARG002
+        """The lowest loss is best: on few photos accuracy jumps and says little."""
+        return -loss
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:

@@ -1,17 +1,18 @@
-"""MobileNetV2 cut at its seventh block, written as a table, with a light 1x1 head.
+"""MobileNetV2 cut early, written as a table, with a light 1x1 head: one answer an image, or one a cell of a grid.
 
 Parameter names are torchvision's, so that weights fit both ways. Stride-2 layers pad (0, 1) as Keras does: the
 converted model then needs no PAD operator, whose copies would set the peak of the board's memory.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Cut = Literal["block_5", "block_6_expand"]
+from block.model.attention import SelfAttention
+from block.settings import Cut
 
 # MobileNetV2 (Sandler et al. 2018), table 2, as far as the cut: expansion t, channels c, repeats n, first stride s
 STEM_CHANNELS = 32
@@ -21,20 +22,31 @@ BLOCKS = (
     (6, 24, 2, 2),
     (6, 32, 3, 2),
 )
-# Keras' block_6_expand is the first 1x1 convolution of the next block
+# Keras' block_N_expand is the first 1x1 convolution of the block after the last that is whole: whole blocks by cut
+WHOLE_BLOCKS: dict[Cut, int] = {"block_3_expand": 3, "block_5": 6, "block_6_expand": 6}
 NEXT_EXPANSION = 6
+# px of the input across one cell of the output
+CELL_PX: dict[Cut, int] = {"block_3_expand": 4, "block_5": 8, "block_6_expand": 8}
 HEAD_CHANNELS = 32
 DROPOUT = 0.5
 
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What must be known to build a network: width multiplier, cut, input channels (1 or 3), number of classes."""
+    """What must be known to build a network: width multiplier, cut, input channels (1 or 3), classes, size in px."""
 
     width: float
     cut: Cut
     channels: int
     classes: int
+    size: int
+    attention: bool = False
+    """Whether cells of a grid see the others."""
+
+    @property
+    def grid(self) -> int:
+        """Cells of the output in a row."""
+        return self.size // CELL_PX[self.cut]
 
 
 def scaled_channels(channels: int, width: float) -> int:
@@ -94,18 +106,27 @@ class ExpandOnly(nn.Module):
 
 
 def build_features(width: float, cut: Cut, channels: int) -> tuple[nn.Sequential, int]:
-    """The backbone and its output channels: (B, channels, H, W) in 0..1 to (B, outputs, H/8, W/8)."""
+    """The backbone and its output channels: (B, channels, H, W) in 0..1 to (B, outputs, H/cell, W/cell)."""
     inputs = scaled_channels(STEM_CHANNELS, width)
     layers: list[nn.Module] = [convolution(channels, inputs, 3, stride=2)]
     for expansion, block_channels, repeats, first_stride in BLOCKS:
         outputs = scaled_channels(block_channels, width)
         for repeat in range(repeats):
-            layers.append(InvertedResidual(inputs, outputs, first_stride if repeat == 0 else 1, expansion))
-            inputs = outputs
-    if cut == "block_6_expand":
+            if len(layers) <= WHOLE_BLOCKS[cut]:
+                layers.append(InvertedResidual(inputs, outputs, first_stride if repeat == 0 else 1, expansion))
+                inputs = outputs
+    if cut != "block_5":
         layers.append(ExpandOnly(inputs, NEXT_EXPANSION))
         inputs *= NEXT_EXPANSION
     return nn.Sequential(*layers), inputs
+
+
+def initialise(layers: Iterable[nn.Module], logits: nn.Conv2d) -> None:
+    """Random weights that keep the signal's size through ReLUs, and small first logits: even probabilities."""
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, mode="fan_out")
+    nn.init.normal_(logits.weight, std=0.01)
 
 
 class Classifier(nn.Module):
@@ -116,11 +137,7 @@ class Classifier(nn.Module):
         self.features, outputs = build_features(shape.width, shape.cut, shape.channels)
         self.head = nn.Sequential(nn.Conv2d(outputs, HEAD_CHANNELS, 1), nn.ReLU(inplace=True), nn.Dropout(DROPOUT))
         self.logits = nn.Conv2d(HEAD_CHANNELS, shape.classes, 1)
-        for layer in (*self.features.modules(), self.head[0]):
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out")
-        # small first logits: training starts from even probabilities
-        nn.init.normal_(self.logits.weight, std=0.01)
+        initialise((*self.features.modules(), self.head[0]), self.logits)
 
     def forward(self, x: Tensor) -> Tensor:
         """Pixels (B, C, H, W) in 0..1 to logits (B, classes)."""
@@ -128,15 +145,34 @@ class Classifier(nn.Module):
         return self.logits(x.mean((2, 3), keepdim=True)).flatten(1)
 
 
+class Detector(nn.Module):
+    """The cut backbone, 1x1 convolution with ReLU, self-attention if wanted, and a 1x1 convolution to logits a cell."""
+
+    def __init__(self, shape: NetworkShape) -> None:
+        super().__init__()
+        self.features, outputs = build_features(shape.width, shape.cut, shape.channels)
+        self.head = nn.Sequential(nn.Conv2d(outputs, HEAD_CHANNELS, 1), nn.ReLU(inplace=True))
+        self.attention = SelfAttention(HEAD_CHANNELS, shape.grid) if shape.attention else nn.Identity()
+        self.logits = nn.Conv2d(HEAD_CHANNELS, 1 + shape.classes, 1)
+        initialise((*self.features.modules(), self.head[0]), self.logits)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Pixels (B, C, H, W) in 0..1 to logits (B, 1 + classes, H/cell, W/cell), channel 0 background."""
+        return self.logits(self.attention(self.head(self.features(x))))
+
+
 class WithSoftmax(nn.Module):
-    """A network as it is exported: probabilities out. Training never uses it, its loss takes logits."""
+    """A network as it is exported: probabilities out, channels last. Training never uses it, its loss takes logits."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.softmax(self.network(x), dim=1)
+        logits = self.network(x)
+        if logits.ndim == 4:
+            logits = logits.permute(0, 2, 3, 1)  # (B, H/cell, W/cell, 1 + classes)
+        return torch.softmax(logits, dim=-1)
 
 
 def count_parameters(network: nn.Module) -> int:

@@ -4,9 +4,9 @@ import copy
 import math
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -25,13 +25,17 @@ VALIDATION_BATCH = 64
 
 
 class Task(Protocol):
-    """What training must know of a task: classification and detection have the same doors."""
+    """What training must know of a task: classification and detection have the same doors.
+
+    `merit` of an epoch's validation loss and score is what the best epoch has most of.
+    """
 
     score_name: str
 
-    def targets(self, labels: np.ndarray) -> Tensor: ...
+    def targets(self, labels: Sequence[Any]) -> Tensor: ...
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor: ...
-    def validate(self, outputs: Tensor, targets: Tensor) -> tuple[float, float]: ...
+    def validate(self, outputs: Tensor, labels: Sequence[Any]) -> tuple[float, float]: ...
+    def merit(self, loss: float, score: float) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -48,13 +52,13 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of the history. `score` is the task's: accuracy or F1 on the validation split."""
+    """One row of the history. `score` is the task's, accuracy or F1 on the validation split; None without one."""
 
     number: int
     epochs: int
     train_loss: float
-    validation_loss: float
-    score: float
+    validation_loss: float | None
+    score: float | None
     learning_rate: float
     seconds: float
     is_best: bool
@@ -92,13 +96,19 @@ def learning_rate_share(progress: float) -> float:
 
 
 class Trainer:
-    """Trains a network in place of the caller; `averaged` is the network that is judged and kept.
+    """Trains a network on all images of some splits; `averaged` is the network that is judged and kept.
 
     Averaging the weights over the last few dozen steps smooths what a small data set makes jump.
     """
 
     def __init__(
-        self, network: nn.Module, task: Task, train: Split, validation: Split, recipe: Recipe, device: torch.device
+        self,
+        network: nn.Module,
+        task: Task,
+        train: Sequence[Split],
+        validation: Split | None,
+        recipe: Recipe,
+        device: torch.device,
     ) -> None:
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network)
@@ -106,42 +116,47 @@ class Trainer:
         self.optimizer = _optimizer(self.network, recipe.learning_rate)
         self.shuffler = torch.Generator().manual_seed(recipe.seed)
         self.steps = 0
+        self.best_merit = -math.inf
         self.epochs = recipe.epochs
 
     @property
     def batches(self) -> int:
         """Steps an epoch."""
-        return max(1, len(self.train) // self.recipe.batch_size)
+        return max(1, sum(map(len, self.train)) // self.recipe.batch_size)
 
-    def fit(self, on_epoch: OnEpoch, on_step: OnStep) -> list[Epoch]:
+    def fit(self, on_epoch: OnEpoch, on_step: OnStep, last_epoch: int | None = None) -> list[Epoch]:
         """Runs the epochs; calls `on_epoch` after each with its row and the judged network, `on_step` after each step.
 
-        Raises BlockError when the loss is no longer a number. Ends early rather than past the recipe's deadline.
+        Raises BlockError when the loss is no longer a number. Ends early rather than past the recipe's deadline, and
+        after `last_epoch`, with the learning rate that the whole schedule has there.
         """
         history: list[Epoch] = []
-        while len(history) < self.epochs:
-            epoch = self._run_epoch(
-                len(history) + 1, min((row.validation_loss for row in history), default=math.inf), on_step
-            )
+        while len(history) < min(self.epochs, last_epoch or self.epochs):
+            epoch = self._run_epoch(len(history) + 1, on_step)
             history.append(epoch)
             on_epoch(epoch, self.averaged)
             self._fit_epochs_into_time(len(history), epoch.seconds)
         return history
 
-    def _run_epoch(self, number: int, best_loss: float, on_step: OnStep) -> Epoch:
+    def _run_epoch(self, number: int, on_step: OnStep) -> Epoch:
         start = time.monotonic()
         train_loss = self._train_one_epoch(number, on_step)
-        validation_loss, score = self._validate(lambda: on_step(number, self.batches, self.batches))
-        self._check(validation_loss, "validation", number)
+        loss, score, is_best = None, None, False
+        if self.validation is not None:
+            loss, score = self._validate(self.validation, lambda: on_step(number, self.batches, self.batches))
+            self._check(loss, "validation", number)
+            merit = self.task.merit(loss, score)
+            is_best = merit > self.best_merit
+            self.best_merit = max(merit, self.best_merit)
         return Epoch(
             number=number,
             epochs=self.epochs,
             train_loss=train_loss,
-            validation_loss=validation_loss,
+            validation_loss=loss,
             score=score,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=time.monotonic() - start,
-            is_best=validation_loss < best_loss,
+            is_best=is_best,
         )
 
     def _train_one_epoch(self, number: int, on_step: OnStep) -> float:
@@ -159,14 +174,21 @@ class Trainer:
         return total / batch
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        order = torch.randperm(len(self.train), generator=self.shuffler).numpy()
+        order = torch.randperm(sum(map(len, self.train)), generator=self.shuffler).tolist()
         # images that do not fill a last batch wait for the next shuffle: tiny batches disturb BatchNorm
         for batch in range(self.batches):
             rows = order[batch * self.recipe.batch_size : (batch + 1) * self.recipe.batch_size]
-            images = _images(self.train.features[rows])
-            if self.recipe.augment:
-                images = torch.stack([self.recipe.augment(image) for image in images])
-            yield images, self.task.targets(self.train.labels[rows])
+            examples = [self._example(row) for row in rows]
+            images = torch.stack([image for image, _ in examples])
+            yield images, self.task.targets([label for _, label in examples])
+
+    def _example(self, row: int) -> tuple[Tensor, Any]:
+        for split in self.train:
+            if row < len(split):
+                image, label = _images(split.features[row]), split.labels[row]
+                return self.recipe.augment(image, label) if self.recipe.augment else (image, label)
+            row -= len(split)
+        raise IndexError(row)
 
     def _step(self, images: Tensor, targets: Tensor, progress: float) -> float:
         for group in self.optimizer.param_groups:
@@ -198,15 +220,15 @@ class Trainer:
                 f"--learning-rate {self.recipe.learning_rate / 10:g}."
             )
 
-    def _validate(self, on_batch: Callable[[], None]) -> tuple[float, float]:
+    def _validate(self, validation: Split, on_batch: Callable[[], None]) -> tuple[float, float]:
         self.averaged.eval()
         outputs = []
         with torch.inference_mode():
-            for start in range(0, len(self.validation), VALIDATION_BATCH):
-                images = _images(self.validation.features[start : start + VALIDATION_BATCH])
+            for start in range(0, len(validation), VALIDATION_BATCH):
+                images = _images(validation.features[start : start + VALIDATION_BATCH])
                 outputs.append(self.averaged(images.to(self.device)).cpu())
                 on_batch()
-        return self.task.validate(torch.cat(outputs), self.task.targets(self.validation.labels))
+        return self.task.validate(torch.cat(outputs), list(validation.labels))
 
     def _is_late(self) -> bool:
         return self.recipe.deadline is not None and time.monotonic() > self.recipe.deadline
@@ -228,5 +250,5 @@ def _optimizer(network: nn.Module, learning_rate: float) -> torch.optim.Optimize
 
 
 def _images(features: np.ndarray) -> Tensor:
-    """(B, H, W, C) rows of a memory-mapped array as (B, C, H, W)."""
-    return torch.from_numpy(np.array(features)).permute(0, 3, 1, 2)
+    """Rows of a memory-mapped array: one (H, W, C) as (C, H, W), several (B, H, W, C) as (B, C, H, W)."""
+    return torch.from_numpy(np.array(features)).movedim(-1, -3)

@@ -51,7 +51,7 @@ STYLE: dict[Any, Any] = {
 def curves(
     epochs: Sequence[int], lines: Mapping[str, Sequence[float]], kept: int, name: str, unit: str, is_share: bool
 ) -> str:
-    """Values by epoch, the kept epoch marked; `lines` by name, the last one is that which was judged."""
+    """Values by epoch, the best epoch marked; `lines` by name, the last one is that which was judged."""
 
     def draw(axes: "Axes") -> None:
         from matplotlib.ticker import MaxNLocator
@@ -63,7 +63,7 @@ def curves(
         judged = list(lines.values())[-1]
         if kept in epochs:
             value = judged[list(epochs).index(kept)]
-            axes.plot([kept], [value], "o", color=FIRST, markersize=7, label=f"kept: epoch {kept}")
+            axes.plot([kept], [value], "o", color=FIRST, markersize=7, label=f"best: epoch {kept}")
         axes.set_xlabel("epoch")
         axes.set_ylabel(unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -76,7 +76,7 @@ def curves(
             axes.set_ylim(0, 1.05 * min(float(np.nanmax(values)), WILD * float(np.nanmedian(values))))
         axes.legend()
 
-    return _svg(draw, name, f"{', '.join(lines)} by epoch; epoch {kept} was kept.")
+    return _svg(draw, name, f"{', '.join(lines)} by epoch; epoch {kept} was best.")
 
 
 def reliability(confidences: np.ndarray, is_right: np.ndarray, threshold: float) -> str:

@@ -13,10 +13,11 @@ from block.data import contract, photos
 from block.data.photo_folder import walk
 from block.errors import BlockError
 from block.export import runtimes
-from block.measure.decode import DECODES, Decode, decode
+from block.measure.decode import decode
 from block.report import drawing
 from block.report.drawing import Mark
 from block.report.results import NOT_SURE_THRESHOLD
+from block.settings import DECODES, Decode
 from esp32_deploy import graph
 from esp32_deploy.pixels import RESIZE_MODES, image_to_input, placement
 

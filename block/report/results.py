@@ -5,7 +5,7 @@ import resource
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ import numpy as np
 
 from block.data.contract import Outputs, replacing
 from block.data.reading import BlockData, Split
-from block.measure.evaluate import Scores, agreement
+from block.measure.decode import Detection, decode
+from block.measure.detections import match
+from block.measure.evaluate import agreement
 from block.measure.footprint import Footprint
-from block.settings import Settings
+from block.settings import Decode, Settings
 
 METRICS_VERSION = 1
 DEPLOY_VERSION = 1
@@ -44,8 +46,44 @@ KILOBYTES_PER_MB = 1024**2 if sys.platform == "darwin" else 1024
 # what was learned, and what the board makes of it
 FLOAT32, INT8 = "torch", "tflm_int8"
 
+CLASS_COLUMNS = ("split", "name", "label", "int8_label", "int8_confidence", "float32_label", "float32_confidence")
+BOX_COLUMNS = (
+    "split",
+    "name",
+    "kind",
+    "label",
+    "score",
+    "x",
+    "y",
+    "width",
+    "height",
+    "center_x",
+    "center_y",
+    "matched",
+)
+BOX_KINDS = {"int8": INT8, "float32": FLOAT32}
+
 Probabilities = Mapping[str, Mapping[str, np.ndarray]]
-"""Probabilities (N, classes) by split, then by runtime."""
+"""Probabilities (N, classes) or grids of them (N, H, W, 1 + classes) by split, then by runtime."""
+SplitScores = Mapping[str, Mapping[str, Any]]
+"""evaluate.Scores or detections.DetectionScores by split, then by runtime."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Everything that is known about a run. `facts` are those noted with the weights: "network" and "training"."""
+
+    settings: Settings
+    data: BlockData
+    facts: Mapping[str, Any]
+    scores: SplitScores
+    probabilities: Probabilities
+    footprint: Footprint
+
+    @property
+    def threshold(self) -> float:
+        """Below it a board does not name a class, or sees no object."""
+        return NOT_SURE_THRESHOLD if self.data.task == "classification" else float(self.facts["training"]["threshold"])
 
 
 def write_labels(path: Path, classes: Sequence[str]) -> None:
@@ -60,15 +98,20 @@ def write_history(path: Path, epochs: Sequence[Any]) -> None:
     _write_csv(path, names, ([asdict(epoch)[name] for name in names] for epoch in epochs))
 
 
-def write_predictions(path: Path, data: BlockData, probabilities: Probabilities) -> None:
-    """One row an image of the validation and holdout splits: truth, and what the int8 and float32 models said."""
-    columns = ["split", "name", "label", "int8_label", "int8_confidence", "float32_label", "float32_confidence"]
+def write_predictions(path: Path, judgement: Judgement) -> None:
+    """What the int8 and float32 models said of the judged splits: a row an image, or a row a box."""
+    data = judgement.data
+    detects = data.task == "detection"
     rows = (
         row
-        for split, runtimes in probabilities.items()
-        for row in _prediction_rows(split, data.splits[split], data.classes, runtimes)
+        for split, runtimes in judgement.probabilities.items()
+        for row in (
+            _box_rows(split, judgement, runtimes)
+            if detects
+            else _prediction_rows(split, data.splits[split], data.classes, runtimes)
+        )
     )
-    _write_csv(path, columns, rows)
+    _write_csv(path, BOX_COLUMNS if detects else CLASS_COLUMNS, rows)
 
 
 def _prediction_rows(
@@ -82,6 +125,28 @@ def _prediction_rows(
         yield [split, name, classes[int(label)], *said]
 
 
+def _box_rows(split: str, judgement: Judgement, runtimes: Mapping[str, np.ndarray]) -> Iterable[list[Any]]:
+    """True boxes, found or not, then those that each model saw, right or not."""
+    data = judgement.data
+    examples, how = data.splits[split], judgement.settings.decode
+    for row, (name, boxes) in enumerate(zip(examples.sample_names, examples.labels, strict=True)):
+        seen = {kind: decode_image(judgement, runtimes[runtime][row], how) for kind, runtime in BOX_KINDS.items()}
+        pairs = {kind: match(detections, boxes) for kind, detections in seen.items()}
+        for (label, *edges), found in zip(boxes.tolist(), pairs["int8"].detection_of >= 0, strict=True):
+            x, y, width, height = edges
+            center = [x + width // 2, y + height // 2]
+            yield [split, name, "truth", data.classes[label], "", *edges, *center, int(found)]
+        for kind, detections in seen.items():
+            for one, right in zip(detections, pairs[kind].truth_of >= 0, strict=True):
+                box = [one.x, one.y, one.width, one.height, one.center_x, one.center_y]
+                yield [split, name, kind, data.classes[one.label], f"{one.score:.4f}", *box, int(right)]
+
+
+def decode_image(judgement: Judgement, grid: np.ndarray, how: Decode) -> list[Detection]:
+    """The objects of one image's grid, as a board decodes it."""
+    return decode(grid, judgement.threshold, judgement.data.size // len(grid), how)
+
+
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -89,52 +154,63 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
         writer.writerows(rows)
 
 
-def metrics(
-    settings: Settings,
-    data: BlockData,
-    facts: Mapping[str, Any],
-    scores: Mapping[str, Mapping[str, Scores]],
-    probabilities: Probabilities,
-    footprint: Footprint,
-    outputs: Outputs,
-    seconds: Mapping[str, float],
-) -> dict[str, Any]:
-    """Everything that is known about a run, as metrics.json holds it; times stand apart under "timings".
-
-    `facts` are those noted with the weights: "network" and "training".
-    """
+def metrics(judgement: Judgement, outputs: Outputs, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """Everything that is known about a run, as metrics.json holds it; times stand apart under "timings"."""
+    data, facts = judgement.data, judgement.facts
+    training = {name: value for name, value in facts["training"].items() if name not in ("threshold", "curve")}
     return {
         "version": METRICS_VERSION,
-        "task": "classification",
+        "task": data.task,
         "classes": list(data.classes),
         "input": {"size": data.size, "channels": data.channels, "scaling": "0..1"},
-        "data": {
-            split: {"images": len(examples), "per_class": data.class_counts(split)}
-            for split, examples in data.splits.items()
-        },
+        "data": {split: _data_facts(data, split) for split in data.splits},
         "network": facts["network"],
-        "training": facts["training"],
+        "training": training,
+        **({"detection": _detection_facts(judgement)} if data.task == "detection" else {}),
         "scores": {
             split: {runtime: score.as_dict() for runtime, score in by_runtime.items()}
-            for split, by_runtime in scores.items()
+            for split, by_runtime in judgement.scores.items()
         },
-        "float32_against_int8": {
-            split: {
-                "agreement": agreement(runtimes[FLOAT32], runtimes[INT8]),
-                "accuracy_drop": scores[split][FLOAT32].accuracy - scores[split][INT8].accuracy,
-            }
-            for split, runtimes in probabilities.items()
-        },
-        "footprint": footprint.as_dict(),
+        "float32_against_int8": {split: _int8_drop(judgement, split) for split in judgement.scores},
+        "footprint": judgement.footprint.as_dict(),
         "files_bytes": {
             path.name: path.stat().st_size for path in (outputs.onnx, outputs.tflite_float32, outputs.tflite_int8)
         },
-        "settings": settings.as_dict(),
+        "settings": judgement.settings.as_dict(),
         "package_versions": _package_versions(),
         "timings": {
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
             "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES_PER_MB, 1),
         },
+    }
+
+
+def _data_facts(data: BlockData, split: str) -> dict[str, Any]:
+    facts: dict[str, Any] = {"images": len(data.splits[split]), "per_class": data.class_counts(split)}
+    return facts | ({"background_images": data.background_images(split)} if data.task == "detection" else {})
+
+
+def _detection_facts(judgement: Judgement) -> dict[str, Any]:
+    settings, data = judgement.settings, judgement.data
+    grid = next(iter(next(iter(judgement.probabilities.values())).values())).shape[1]
+    return {
+        "grid": grid,
+        "cell_px": data.size // grid,
+        "decode": settings.decode,
+        "threshold": judgement.threshold,
+        "attention": settings.attention,
+        "loss": settings.loss,
+        "curve": judgement.facts["training"]["curve"],
+    }
+
+
+def _int8_drop(judgement: Judgement, split: str) -> dict[str, float]:
+    """How far the int8 model is from what was trained."""
+    name = "accuracy" if judgement.data.task == "classification" else "f1"
+    runtimes, scores = judgement.probabilities[split], judgement.scores[split]
+    return {
+        "agreement": agreement(runtimes[FLOAT32], runtimes[INT8]),
+        f"{name}_drop": getattr(scores[FLOAT32], name) - getattr(scores[INT8], name),
     }
 
 
@@ -146,26 +222,27 @@ def _package_versions() -> dict[str, str]:
     return found
 
 
-def deploy_manifest(
-    settings: Settings, data: BlockData, scores: Mapping[str, Mapping[str, Scores]], footprint: Footprint
-) -> dict[str, Any]:
-    """What esp32_deploy needs beside the .tflite: task, labels, colour, resize mode, threshold, figures."""
-    judged = "holdout" if "holdout" in scores else "validation"
-    int8 = scores[judged][INT8]
+def deploy_manifest(judgement: Judgement) -> dict[str, Any]:
+    """What esp32_deploy needs beside the .tflite: task, labels, colour, resize mode, threshold, decode, figures."""
+    settings, data, footprint = judgement.settings, judgement.data, judgement.footprint
+    judged = "holdout" if "holdout" in judgement.scores else "validation"
+    int8 = judgement.scores[judged][INT8]
+    detects = data.task == "detection"
+    names = ("f1", "precision", "recall") if detects else ("accuracy", "loss")
     return {
         "version": DEPLOY_VERSION,
         "name": settings.library_name,
-        "task": "classification",
+        "task": data.task,
         "labels": list(data.classes),
         "colour": "grayscale" if data.channels == 1 else "rgb",
         # how Studio's images were made square is not known to a block
         "resize": data.preparation.get("resize_mode"),
-        "threshold": NOT_SURE_THRESHOLD,
+        "threshold": judgement.threshold,
+        **({"decode": settings.decode} if detects else {}),
         "figures": {
             "split": judged,
             "images": int8.images,
-            "accuracy": int8.accuracy,
-            "loss": int8.loss,
+            **{name: getattr(int8, name) for name in names},
             "macs": footprint.macs,
             "tflm_arena_bytes": footprint.tflm_arena_bytes,
         },

@@ -7,8 +7,8 @@ from block import console
 from block.console import say, warn
 from block.data.contract import Outputs
 from block.data.reading import BlockData
-from block.measure.evaluate import Scores
 from block.measure.footprint import Footprint
+from block.report.results import FLOAT32, INT8, SplitScores
 
 RUNTIME_NAMES = {
     "torch": "PyTorch, as trained",
@@ -16,6 +16,9 @@ RUNTIME_NAMES = {
     "tflite_float32": "TensorFlow Lite float32",
     "tflm_int8": "TensorFlow Lite Micro int8",
 }
+# what is shown of each runtime, the first is what a model is judged by
+CLASS_FIGURES = {"accuracy": "{:.1%}", "loss": "{:.4f}"}
+OBJECT_FIGURES = {"f1": "{:.3f}", "precision": "{:.3f}", "recall": "{:.3f}", "ei_f1": "{:.3f}", "count_error": "{:.2f}"}
 # more lost accuracy than this in going to int8 is worth a warning
 NOTABLE_DROP = 0.01
 # the largest piece of memory that an ESP32 gives at once, and the PSRAM of the boards that have some
@@ -23,30 +26,38 @@ INTERNAL_BYTES, PSRAM_BYTES = 110 * 1024, 4 * 1024**2
 
 
 def describe_data(data: BlockData) -> None:
-    """Images by class and split."""
+    """Images, or objects on them, by class and split."""
+    detects = data.task == "detection"
     colour = "grayscale" if data.channels == 1 else "RGB"
-    say(f"Data: {sum(map(len, data.splits.values()))} images of {data.size}x{data.size} px, {colour}")
+    say(f"Data: {sum(map(len, data.splits.values()))} images of {data.size}x{data.size} px, {colour}, for {data.task}")
     counts = {split: data.class_counts(split) for split in data.splits}
     rows = [[name, *(str(of_split[name]) for of_split in counts.values())] for name in data.classes]
-    console.table([["class", *counts], *rows, ["all", *(str(len(split)) for split in data.splits.values())]])
+    if detects:
+        rows.append(["images without", *(str(data.background_images(split)) for split in data.splits)])
+    totals = ["images" if detects else "all", *(str(len(split)) for split in data.splits.values())]
+    console.table([["objects" if detects else "class", *counts], *rows, totals])
+    if data.dropped_boxes:
+        warn(f"{data.dropped_boxes} boxes have no area inside their image and were left out.")
     for name in data.classes:
         if not counts["train"][name]:
             warn(f"no training image shows {name!r}; the network cannot learn it.")
 
 
-def describe_results(outputs: Outputs, scores: dict[str, dict[str, Scores]], costs: Footprint) -> None:
+def describe_results(outputs: Outputs, scores: SplitScores, costs: Footprint) -> None:
     """The table of scores, the memory, and what to do next."""
     for split, by_runtime in scores.items():
-        images = next(iter(by_runtime.values())).images
         say()
+        columns = CLASS_FIGURES if hasattr(by_runtime[INT8], "accuracy") else OBJECT_FIGURES
         rows = [
-            [RUNTIME_NAMES[runtime], f"{value.accuracy:.1%}", f"{value.loss:.4f}"]
+            [RUNTIME_NAMES[runtime], *(text.format(getattr(value, name)) for name, text in columns.items())]
             for runtime, value in by_runtime.items()
         ]
-        console.table([[f"{split}, {images} images", "accuracy", "loss"], *rows])
-        drop = by_runtime["torch"].accuracy - by_runtime["tflm_int8"].accuracy
+        head = [f"{split}, {by_runtime[INT8].images} images", *(name.replace("_", " ") for name in columns)]
+        console.table([head, *rows])
+        main = next(iter(columns))
+        drop = getattr(by_runtime[FLOAT32], main) - getattr(by_runtime[INT8], main)
         if drop > NOTABLE_DROP:
-            warn(f"int8 loses {drop:.1%} accuracy on the {split} images.")
+            warn(f"int8 loses {drop:.1%} {main} on the {split} images.")
     say()
     describe_costs(costs)
     say()

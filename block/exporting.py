@@ -1,0 +1,62 @@
+"""The chapter of a run in which weights.pt becomes model.onnx, model.tflite and model_quantized_int8_io.tflite."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from block import checkpoint, console, stopping
+from block.checkpoint import Run
+from block.console import say
+
+if TYPE_CHECKING:
+    from torch import nn
+
+STAGES = ("ONNX", "TensorFlow Lite float32", "TensorFlow Lite int8")
+# after SIGTERM the TensorFlow Lite files are tried only if there is as much time: TensorFlow's import alone takes 5 s
+TFLITE_SECONDS = 20.0
+
+
+def export_onnx(run: Run, network: "nn.Module", stages: console.Stages) -> None:
+    """model.onnx: the trained network with weights that int8 holds exactly, and a softmax."""
+    from block.export import convert, rounding
+    from block.model.network import WithSoftmax
+
+    data, outputs = run.data, run.outputs
+    with stages.run("ONNX") as notes, console.foreign_output_hidden(run.debug):
+        images = convert.calibration_images(data.train.features, convert.ROUNDING_IMAGES)
+        rounded = rounding.with_int8_weights(network, images)
+        convert.to_onnx(WithSoftmax(rounded), data.size, data.channels, outputs.onnx)
+        notes.append(console.size_text(outputs.onnx.stat().st_size))
+
+
+def export_tflite(run: Run, stages: console.Stages) -> None:
+    """model.tflite and model_quantized_int8_io.tflite from model.onnx."""
+    from block.export import convert
+
+    data, outputs = run.data, run.outputs
+    calibration = convert.calibration_images(data.train.features)
+    operators = convert.board_operators(data.task, checkpoint.network_shape(run).attention)
+    with TemporaryDirectory() as folder:
+        saved_model = Path(folder) / "saved_model"
+        with stages.run("TensorFlow Lite float32") as notes, console.foreign_output_hidden(run.debug):
+            convert.to_tflite_float32(outputs.onnx, saved_model, outputs.tflite_float32, calibration)
+            notes.append(console.size_text(outputs.tflite_float32.stat().st_size))
+        with stages.run("TensorFlow Lite int8") as notes, console.foreign_output_hidden(run.debug):
+            convert.to_tflite_int8(saved_model, outputs.tflite_int8, calibration, operators)
+            notes.append(console.size_text(outputs.tflite_int8.stat().st_size))
+
+
+def keep(run: Run, stop: stopping.Stop) -> None:
+    """After SIGTERM: the models of the best epoch as far as time goes, and a line that says what is there."""
+    outputs = run.outputs
+    say("SIGTERM came: keeping the best epoch")
+    # it may have come between weights.pt and these
+    checkpoint.write_settings(run)
+    stages = console.Stages(STAGES)
+    if not outputs.onnx.exists():
+        export_onnx(run, checkpoint.load_weights(run)[0], stages)
+    if not outputs.tflite_int8.exists() and stop.seconds_left > TFLITE_SECONDS:
+        export_tflite(run, stages)
+    models = (outputs.weights, outputs.onnx, outputs.tflite_float32, outputs.tflite_int8)
+    say(f"In {outputs.directory}: {', '.join(path.name for path in models if path.exists())}")
+    say(f"To finish the run: {console.command('-m', 'block', 'convert', outputs.directory)}")

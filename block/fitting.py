@@ -1,0 +1,198 @@
+"""The chapter of a run in which a network learns: how it starts, its epochs, and what is kept of them."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from block import checkpoint, console, exporting, judging, stopping, trial
+from block.checkpoint import Run
+from block.console import say, warn
+from block.data.contract import TRAINING_SPLITS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from block.model import training
+
+# held back from Studio's time limit for what follows training: imports and conversion, then each scored image;
+# seconds for all four runtimes at width 1.0 and 96 px on a busy machine, in proportion to the network's work
+EXPORT_RESERVE_SECONDS = 90.0
+SCORING_SECONDS_PER_IMAGE = 0.25
+# of a short time limit at least this share is spent on training
+LEAST_TRAINING_SHARE = 0.3
+# judging an epoch by few thresholds is quick, and tells epochs apart as well as many
+JUDGE_THRESHOLDS = tuple(step / 10 for step in range(1, 10))
+
+
+def fit(run: Run, started: float, stop: stopping.Stop) -> None:
+    """Trains; weights.pt, settings.json and history.csv are on disk from every best epoch on."""
+    from block.model import training
+
+    device, reason = training.choose_device()
+    say(f"Device: {device.type} ({reason})")
+    recipe = training_recipe(run, started)
+    best, facts = learn_with_validation(run, recipe, device, stop)
+    if run.data.holdout is not None and recipe.deadline is None:
+        learn_from_all(run, recipe, device, best, facts)
+
+
+def learn_with_validation(
+    run: Run, recipe: "training.Recipe", device: "torch.device", stop: stopping.Stop
+) -> tuple[int, dict[str, Any]]:
+    """Runs all epochs and keeps the best by the validation split; gives its number and the facts noted with it."""
+    from block.model import training
+    from block.report import results
+
+    settings, data, outputs = run.settings, run.data, run.outputs
+    training.seed_everything(settings.seed)
+    network, network_facts = start(run)
+    report_start(run, network_facts)
+    task = learning_task(run, network)
+    trial.check(run, network, task, device)
+    trainer = training.Trainer(network, task, [data.train], data.validation, recipe, device)
+    history: list[training.Epoch] = []
+    facts: dict[str, Any] = {}
+
+    def on_epoch(epoch: training.Epoch, judged: "nn.Module") -> None:
+        history.append(epoch)
+        if epoch.is_best:
+            facts["network"] = network_facts
+            facts["training"] = {
+                "epoch": epoch.number,
+                "validation_loss": epoch.validation_loss,
+                "validation_score": epoch.score,
+                "splits": ["train"],
+                "device": device.type,
+            }
+            checkpoint.save_weights(run, judged, facts)
+            stop.last_work = lambda: exporting.keep(run, stop)
+        results.write_history(outputs.history, history)
+        console.epoch_row(
+            epoch.number,
+            epoch.epochs,
+            epoch.train_loss,
+            epoch.validation_loss,
+            epoch.score,
+            epoch.seconds,
+            epoch.is_best,
+        )
+
+    say(f"Training: up to {recipe.epochs} epochs of {trainer.batches} steps")
+    console.epoch_header(task.score_name)
+    trainer.fit(on_epoch, console.step)
+    if len(history) < settings.epochs:
+        warn(f"stopped after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
+    return facts["training"]["epoch"], facts
+
+
+def learn_from_all(
+    run: Run, recipe: "training.Recipe", device: "torch.device", epochs: int, facts: dict[str, Any]
+) -> None:
+    """Learns once more, from the validation photos too, for as many epochs as were best without them.
+
+    Only where a test set judges the result. What validation chose, the epoch and the threshold, is kept.
+    """
+    from block.model import training
+
+    data = run.data
+    splits = [data.splits[name] for name in TRAINING_SPLITS]
+    say(
+        f"Training once more, on all {sum(map(len, splits))} images, {epochs} epochs as was best: "
+        f"the {len(data.splits['holdout'])} test images judge the result"
+    )
+    if data.task == "detection":
+        facts["training"] |= judging.operating_points(run, checkpoint.load_weights(run)[0])
+    training.seed_everything(run.settings.seed)
+    network, _ = start(run)
+    trainer = training.Trainer(network, learning_task(run, network), splits, None, recipe, device)
+    kept: list[nn.Module] = []
+
+    def on_epoch(epoch: training.Epoch, judged: "nn.Module") -> None:
+        kept[:] = [judged]
+        console.epoch_row(epoch.number, epochs, epoch.train_loss, None, None, epoch.seconds, epoch.number == epochs)
+
+    trainer.fit(on_epoch, console.step, last_epoch=epochs)
+    facts["training"]["splits"] = list(TRAINING_SPLITS)
+    checkpoint.save_weights(run, kept[0], facts)
+
+
+def training_recipe(run: Run, started: float) -> "training.Recipe":
+    """The choices of the settings, in training's own words."""
+    from block.data import augment
+    from block.model import training
+
+    settings, data = run.settings, run.data
+    augmentation = augment.box_augmentation if data.task == "detection" else augment.photo_augmentation
+    return training.Recipe(
+        epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        augment=augmentation(data.size) if settings.augment else None,
+        deadline=training_deadline(run, started),
+    )
+
+
+def learning_task(run: Run, network: "nn.Module") -> "training.Task":
+    """What this run's network is to learn."""
+    from block.measure import detections
+    from block.model import classification, detection
+
+    data, settings = run.data, run.settings
+    if data.task == "classification":
+        return classification.ClassificationTask(data.train.labels, len(data.classes))
+
+    def judge(grids: np.ndarray, boxes: Any) -> float:
+        rows = detections.curve(grids, boxes, data.size, settings.decode, JUDGE_THRESHOLDS)
+        return max(row["f1"] for row in rows)
+
+    task = detection.DetectionTask(checkpoint.network_shape(run), settings.loss, judge)
+    task.start_from_priors(network, list(data.train.labels))
+    return task
+
+
+def start(run: Run) -> tuple["nn.Module", dict[str, Any]]:
+    """A network with ImageNet weights where they are wanted and to be had, and the facts to note."""
+    from block.model import backbone
+    from block.model.network import count_parameters
+
+    settings = run.settings
+    cut = settings.cut_for(run.data.task)
+    network = checkpoint.build_network(run)
+    weights = backbone.find(settings.width, cut) if settings.pretrained else None
+    random_layers = backbone.load_into(network, weights, run.data.channels) if weights else []
+    return network, {
+        "width": settings.width,
+        "cut": cut,
+        "parameters": count_parameters(network),
+        "pretrained": weights.path.name if weights else None,
+        "random_layers": random_layers,
+    }
+
+
+def report_start(run: Run, facts: dict[str, Any]) -> None:
+    """The network in a line, and what it starts from."""
+    from block.model import backbone
+
+    width, file = facts["width"], facts["pretrained"]
+    start = f"ImageNet weights ({file})" if file else "random weights"
+    say(f"Network: MobileNetV2 {width} cut at {facts['cut']}, {facts['parameters']:,} parameters, {start}")
+    if facts["random_layers"]:
+        say(f"  not in {file}, so they start random: {', '.join(facts['random_layers'])}")
+    if run.settings.pretrained and not file:
+        warn(
+            f"{backbone.weights_folder()} has no ImageNet weights for width {width}, so the network starts "
+            f"random and needs more photos. To get them: python -m block weights --width {width}"
+        )
+
+
+def training_deadline(run: Run, started: float) -> float | None:
+    """When training must end so that conversion and scoring fit into Studio's time limit too (time.monotonic())."""
+    data, limit = run.data, run.data.max_training_seconds
+    if limit is None:
+        return None
+    scored = sum(len(split) for name, split in data.splits.items() if name != "train")
+    relative_work = run.settings.width * (data.size / 96) ** 2
+    reserve = EXPORT_RESERVE_SECONDS + SCORING_SECONDS_PER_IMAGE * relative_work * scored
+    return started + max(limit - reserve, limit * LEAST_TRAINING_SHARE)

@@ -1,0 +1,101 @@
+"""The chapter of a run that says what the models are worth and what they cost a board."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from block import console, reporting
+from block.checkpoint import Run
+from block.data import contract
+from block.data.reading import Split
+from block.report import summary
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+    from block.report.results import Probabilities, SplitScores
+
+STAGES = ("scores", "memory", "results")
+
+
+def judge(
+    run: Run, network: "nn.Module", facts: dict[str, Any], stages: console.Stages, seconds: Mapping[str, float]
+) -> None:
+    """Scores and costs, written down and shown; `seconds` are those of the stages before."""
+    from block.measure import footprint
+    from block.report import results
+
+    outputs = run.outputs
+    with stages.run("scores"):
+        if run.data.task == "detection" and "threshold" not in facts["training"]:
+            facts["training"] |= operating_points(run, network)
+        probabilities = predict(run, network, judged_splits(run, facts))
+        scores = score(run, facts, probabilities)
+    with stages.run("memory"):
+        costs = footprint.measure(outputs.tflite_int8)
+    with stages.run("results"):
+        results.write_labels(outputs.labels, run.data.classes)
+        judgement = results.Judgement(run.settings, run.data, facts, scores, probabilities, costs)
+        results.write_predictions(outputs.predictions, judgement)
+        contract.write_json(outputs.metrics, results.metrics(judgement, outputs, dict(seconds) | stages.seconds))
+        contract.write_json(outputs.deploy, results.deploy_manifest(judgement))
+    reporting.write_report(run, stages)
+    summary.describe_results(outputs, scores, costs)
+
+
+def judged_splits(run: Run, facts: dict[str, Any]) -> dict[str, Split]:
+    """The splits that were not learned from."""
+    return {name: split for name, split in run.data.splits.items() if name not in facts["training"]["splits"]}
+
+
+def predict(run: Run, network: "nn.Module", splits: Mapping[str, Split]) -> "Probabilities":
+    """What every runtime says of every image, by split and runtime."""
+    from block.export import runtimes
+    from block.measure import evaluate
+    from block.model.network import WithSoftmax
+
+    outputs = run.outputs
+    with console.foreign_output_hidden(run.debug):
+        predictors = {
+            "torch": runtimes.torch_predict(WithSoftmax(network)),
+            "onnx": runtimes.onnx_predict(outputs.onnx),
+            "tflite_float32": runtimes.tflite_float32_predict(outputs.tflite_float32),
+            "tflm_int8": runtimes.tflm_predict(outputs.tflite_int8),
+        }
+    probabilities = {
+        name: {runtime: evaluate.predict_all(predict, split.features) for runtime, predict in predictors.items()}
+        for name, split in splits.items()
+    }
+    for by_runtime in probabilities.values():
+        evaluate.check_conversion(by_runtime["onnx"], by_runtime["tflite_float32"])
+    return probabilities
+
+
+def score(run: Run, facts: dict[str, Any], probabilities: "Probabilities") -> "SplitScores":
+    """The scores of every runtime on every judged split."""
+    from block.measure import detections, evaluate
+
+    data = run.data
+
+    def score_one(values: "np.ndarray", split: Split) -> Any:
+        if data.task == "classification":
+            return evaluate.evaluate(values, split.labels, data.classes)
+        threshold = facts["training"]["threshold"]
+        return detections.evaluate(values, list(split.labels), data.classes, data.size, threshold, run.settings.decode)
+
+    return {
+        name: {runtime: score_one(values, data.splits[name]) for runtime, values in by_runtime.items()}
+        for name, by_runtime in probabilities.items()
+    }
+
+
+def operating_points(run: Run, network: "nn.Module") -> dict[str, Any]:
+    """Precision, recall and F1 of a detector on the validation images by threshold, and the threshold that is best."""
+    from block.export import runtimes
+    from block.measure import detections, evaluate
+    from block.model.network import WithSoftmax
+
+    validation = run.data.validation
+    grids = evaluate.predict_all(runtimes.torch_predict(WithSoftmax(network)), validation.features)
+    rows = detections.curve(grids, list(validation.labels), run.data.size, run.settings.decode)
+    return {"threshold": detections.best_threshold(rows), "curve": rows}

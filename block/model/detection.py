@@ -1,0 +1,76 @@
+"""The detection task: where objects are on a grid, its network, targets and loss."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from block.model.network import Detector, NetworkShape
+from block.settings import Loss
+
+# how much more a cell with an object counts than one without
+SOFTMAX_OBJECT_WEIGHT = 5.0
+# Edge Impulse's FOMO
+EDGE_IMPULSE_OBJECT_WEIGHT = 100.0
+
+Judge = Callable[[np.ndarray, Sequence[np.ndarray]], float]
+
+
+def build_network(shape: NetworkShape) -> nn.Module:
+    """A network with random weights whose outputs are logits (B, 1 + classes, grid, grid), channel 0 background."""
+    return Detector(shape)
+
+
+class DetectionTask:
+    """Boxes on each image; `judge` scores probabilities (N, grid, grid, 1 + classes), the higher the better."""
+
+    score_name = "F1"
+
+    def __init__(self, shape: NetworkShape, loss: Loss, judge: Judge) -> None:
+        self.classes, self.grid, self.size = shape.classes, shape.grid, shape.size
+        self.kind, self.judge = loss, judge
+
+    def start_from_priors(self, network: nn.Module, labels: Sequence[np.ndarray]) -> None:
+        """Sets the last layer's biases to how often each class fills a cell: training need not learn emptiness."""
+        assert isinstance(network, Detector)
+        counts = self.targets(labels).sum((0, 2, 3)) + 1
+        shares = counts / counts.sum()
+        prior = shares.log() if self.kind == "softmax" else torch.logit(shares)
+        with torch.no_grad():
+            network.logits.bias.copy_(prior)  # type: ignore[union-attr]
+
+    def targets(self, labels: Sequence[np.ndarray]) -> Tensor:
+        """Grids (B, 1 + classes, grid, grid) of 0 and 1: a box's class where its centre is, background elsewhere."""
+        return torch.from_numpy(np.stack([box_grid(boxes, self.classes, self.grid, self.size) for boxes in labels]))
+
+    def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Of logits and target grids, a mean over cells in which those with objects count more."""
+        if self.kind == "edge-impulse":
+            weights = torch.ones_like(targets)
+            weights[:, 1:] += (EDGE_IMPULSE_OBJECT_WEIGHT - 1) * targets[:, 1:]
+            return F.binary_cross_entropy_with_logits(outputs, targets, weights)
+        by_cell = F.cross_entropy(outputs, targets, reduction="none")  # (B, grid, grid)
+        weights = 1 + (SOFTMAX_OBJECT_WEIGHT - 1) * (1 - targets[:, 0])
+        return (by_cell * weights).sum() / weights.sum()
+
+    def validate(self, outputs: Tensor, labels: Sequence[np.ndarray]) -> tuple[float, float]:
+        """Loss and the judge's score of all validation images' logits."""
+        loss = self.loss(outputs, self.targets(labels)).item()
+        return loss, self.judge(outputs.softmax(1).permute(0, 2, 3, 1).numpy(), labels)
+
+    def merit(self, loss: float, score: float) -> float:  # noqa: ARG002
+        """The highest score is best: the loss also counts cells beside an object, which decoding forgives."""
+        return score
+
+
+def box_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.ndarray:
+    """One image's target (1 + classes, grid, grid) float32; where two centres share a cell the smaller box counts."""
+    target = np.zeros((1 + classes, grid, grid), dtype=np.float32)
+    target[0] = 1
+    for label, x, y, width, height in sorted(boxes.tolist(), key=lambda box: -box[3] * box[4]):
+        column, row = (min(grid - 1, int(center * grid / size)) for center in (x + width / 2, y + height / 2))
+        target[:, row, column] = 0
+        target[1 + int(label), row, column] = 1
+    return target
