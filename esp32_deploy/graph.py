@@ -6,7 +6,7 @@ Reading is apart from refusing: any model of one subgraph is read, `servable.che
 import struct
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import prod
+from math import isqrt, prod
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,11 @@ class Operator:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image, counted for convolutions and dense layers only."""
+        """Multiply-accumulates for one image, counted for convolutions, dense layers and products of matrices."""
+        if self.name == "BATCH_MATMUL" and self.inputs[0] is not None and self.inputs[1] is not None:
+            # (M, K) and (K, N), either of them perhaps transposed, to (M, N)
+            sizes = prod(self.inputs[0].shape) * prod(self.inputs[1].shape), prod(self.outputs[0].shape)
+            return sizes[1] * isqrt(sizes[0] // sizes[1]) if sizes[1] else 0
         if self.name not in CONVOLUTIONS or self.inputs[1] is None:
             return 0
         # weights: conv (out, kh, kw, in), depthwise (1, kh, kw, out), dense (out, in)

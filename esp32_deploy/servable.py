@@ -51,7 +51,8 @@ def _check_ends(graph: Graph) -> None:
 def _check_layout(graph: Graph) -> None:
     shape = graph.inputs[0].shape if graph.inputs else ()
     is_channels_first = len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
-    if is_channels_first or "TRANSPOSE" in graph.operator_names:
+    is_transposed = any(operator.name == "TRANSPOSE" for operator in graph.operators[:1])
+    if is_channels_first or is_transposed:
         is_float = graph.inputs[0].type == "FLOAT32"
         raise GraphError(
             f"The model's input {shape} is laid out with the channels first (NCHW): {EXPORT_NHWC}"

@@ -53,3 +53,23 @@ def write_arrays(directory, *, size=48, images=30, channels=3, holdout=0, seed=0
 @pytest.fixture
 def block_directory(tmp_path):
     return write_arrays(tmp_path / "data")
+
+
+def write_box_arrays(folder, images=40, size=48):
+    # up to two bright squares an image, blue or green, on a noisy background; labels as Studio's JSON text
+    generator = np.random.default_rng(5)
+    for split in ("train", "test"):
+        features = generator.uniform(0, 0.4, (images, size, size, 3)).astype(np.float32)
+        samples = []
+        for number, image in enumerate(features):
+            boxes = []
+            for top in (4, 28)[: number % 3]:
+                label, left = int(generator.integers(2)), int(generator.integers(0, size - 14))
+                image[top : top + 12, left : left + 12, 2 - label] = 0.9
+                boxes.append({"label": label + 1, "x": left, "y": top, "w": 12, "h": 12})
+            samples.append({"sampleId": number, "boundingBoxes": boxes})
+        np.save(folder / f"X_split_{split}.npy", features)
+        (folder / f"Y_split_{split}.npy").write_text(json.dumps(samples))
+    info = {"classes": CLASSES[:2], "mode": "object-detection", "inputShapeString": f"({size}, {size}, 3)"}
+    (folder / "train_input.json").write_text(json.dumps(info))
+    return folder

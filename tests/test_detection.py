@@ -1,0 +1,156 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_box_arrays
+
+from block.data.augment import box_augmentation, visible_boxes
+from block.measure import detections
+from block.model.detection import DetectionTask, box_grid, build_network
+from block.model.network import NetworkShape
+
+ROOT = Path(__file__).resolve().parents[1]
+SHAPE = NetworkShape(0.35, "block_6_expand", 3, 2, 48)
+
+
+def task(loss="softmax"):
+    return DetectionTask(SHAPE, loss, lambda grids, _: float(grids[..., 1:].max()))
+
+
+def boxes(*rows):
+    return np.array(rows, dtype=int).reshape(-1, 5)
+
+
+def test_an_object_fills_the_cell_of_its_centre():
+    grid = box_grid(boxes((1, 10, 20, 12, 8)), 2, 6, 48)
+    assert grid.shape == (3, 6, 6)
+    assert np.argwhere(grid[2]).tolist() == [[3, 2]]
+    assert (grid.sum(axis=0) == 1).all()
+
+
+def test_the_smaller_of_two_objects_in_a_cell_counts():
+    target = box_grid(boxes((1, 1, 1, 3, 3), (0, 0, 0, 6, 6)), 2, 6, 48)
+    assert target[:, 0, 0].tolist() == [0, 0, 1]
+
+
+def test_an_object_at_the_far_edge_is_in_the_last_cell():
+    assert box_grid(boxes((0, 48, 48, 0, 0)), 2, 6, 48)[1, 5, 5] == 1
+
+
+@pytest.mark.parametrize("loss", ["softmax", "edge-impulse"])
+def test_what_is_right_costs_less_than_a_wrong_class_or_nothing(loss):
+    one = task(loss)
+    right, other, nothing = (one.targets([row]) for row in (boxes((0, 9, 9, 9, 9)), boxes((1, 9, 9, 9, 9)), boxes()))
+    said = [one.loss((said * 2 - 1) * 5, right) for said in (right, other, nothing)]
+    assert said[0] < min(said[1:])
+
+
+def test_edge_impulses_loss_is_the_mean_over_channels_with_objects_counting_a_hundred():
+    targets = task().targets([boxes((0, 10, 20, 12, 8))])
+    logits = torch.zeros_like(targets)
+    cells = 36
+    expected = np.log(2) * (3 * cells - 1 + 100) / (3 * cells)
+    assert task("edge-impulse").loss(logits, targets).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("loss", ["softmax", "edge-impulse"])
+def test_training_starts_from_how_often_there_is_an_object(loss):
+    network = build_network(SHAPE)
+    task(loss).start_from_priors(network, [boxes((0, 10, 20, 12, 8))] * 9 + [boxes()])
+    bias = network.logits.bias.detach()
+    assert bias[0] > bias[1] > bias[2]
+
+
+def test_the_best_epoch_is_the_one_that_finds_most():
+    assert task().merit(loss=9.0, score=0.8) > task().merit(loss=0.1, score=0.7)
+
+
+@pytest.mark.parametrize(("cut", "grid"), [("block_6_expand", 12), ("block_5", 12), ("block_3_expand", 24)])
+@pytest.mark.parametrize("attention", [False, True])
+def test_every_cut_gives_its_grid(cut, grid, attention):
+    shape = NetworkShape(0.35, cut, 3, 4, 96, attention)
+    assert shape.grid == grid
+    assert build_network(shape).eval()(torch.zeros(2, 3, 96, 96)).shape == (2, 5, grid, grid)
+
+
+def test_boxes_move_with_what_they_surround():
+    torch.manual_seed(0)
+    augment = box_augmentation(48)
+    image = torch.zeros(3, 48, 48)
+    image[:, 12:24, 20:32] = 1
+    for _ in range(30):
+        moved_image, moved = augment(image, boxes((1, 20, 12, 12, 12)))
+        bright = np.argwhere(moved_image.mean(0).numpy() > 0.1)
+        ((label, x, y, width, height),) = moved
+        assert label == 1
+        center = (bright.min(0) + bright.max(0) + 1) / 2
+        assert np.abs(center - (y + height / 2, x + width / 2)).max() < 1.5
+
+
+def test_what_is_mostly_outside_is_no_object_any_more():
+    edges = np.array([[-8.0, 0, 10, 10], [-5, 0, 10, 10], [40, 40, 10, 10]])
+    assert visible_boxes(np.array([0, 1, 2]), edges, 48).tolist() == [[1, 0, 0, 5, 10], [2, 40, 40, 8, 8]]
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory):
+    arrays = write_box_arrays(tmp_path_factory.mktemp("boxes"))
+    out = tmp_path_factory.mktemp("detector")
+    command = [sys.executable, str(ROOT / "train.py"), "--data-directory", arrays, "--out-directory", out]
+    result = subprocess.run(
+        [*map(str, command), "--epochs", "12", "--pretrained", "0", "--augment", "0", "--batch-size", "8"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return arrays, out, result
+
+
+def test_a_detector_is_trained_from_studios_boxes_without_being_told(detector):
+    _, out, result = detector
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["task"] == "detection"
+    assert (metrics["detection"]["grid"], metrics["detection"]["cell_px"]) == (6, 8)
+    assert "objects" in result.stdout and "images without" in result.stdout
+    int8, float32 = (metrics["scores"]["validation"][name] for name in ("tflm_int8", "torch"))
+    assert float32["f1"] > 0.6
+    assert abs(float32["f1"] - int8["f1"]) < 0.1
+    assert len(metrics["detection"]["curve"]) == len(detections.THRESHOLDS)
+
+
+def test_a_detector_holds_four_operators_and_gives_a_grid_channels_last(detector):
+    _, out, _ = detector
+    from esp32_deploy import graph
+
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["footprint"]["operators"] == ["ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"]
+    model = graph.read(out / "model_quantized_int8_io.tflite")
+    assert model.outputs[0].shape == (1, 6, 6, 3)
+    assert model.outputs[0].scales[0] == 1 / 256
+
+
+def test_the_board_is_told_how_to_decode(detector):
+    _, out, _ = detector
+    deploy = json.loads((out / "deploy.json").read_text())
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (deploy["task"], deploy["decode"], deploy["labels"]) == ("detection", "peaks", ["blue", "green"])
+    assert deploy["threshold"] == metrics["detection"]["threshold"]
+    assert deploy["figures"]["f1"] == metrics["scores"]["validation"]["tflm_int8"]["f1"]
+
+
+def test_predictions_have_a_row_for_each_truth_and_each_detection(detector):
+    arrays, out, _ = detector
+    with (out / "predictions.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    truths = [box for image in json.loads((arrays / "Y_split_test.npy").read_text()) for box in image["boundingBoxes"]]
+    assert sum(row["kind"] == "truth" for row in rows) == len(truths)
+    int8 = json.loads((out / "metrics.json").read_text())["scores"]["validation"]["tflm_int8"]
+    said = [row for row in rows if row["kind"] == "int8"]
+    assert sum(row["matched"] == "1" for row in said) / len(said) == pytest.approx(int8["precision"])
