@@ -1,4 +1,4 @@
-"""The block's tools beside training: python -m block demo · prepare · convert · weights."""
+"""The block's tools beside training: python -m block demo · prepare · convert · predict · report · weights."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ import click
 from block import console, options
 from block.console import friendly_errors, say
 from block.settings import WIDTHS, PhotoSettings
+from esp32_deploy.pixels import RESIZE_MODES
 
 
 @click.group(context_settings={"max_content_width": 110})
@@ -78,6 +79,74 @@ def convert(out: Path, data_directory: Path | None, debug: bool) -> None:
         from block import learn
 
         learn.convert(out, data_directory, debug)
+
+
+@block.command()
+@click.argument("model", type=options.PATH)
+@click.argument("photos", type=options.PATH, nargs=-1, required=True, metavar="PHOTO...")
+@click.option("--out", type=options.PATH, required=True, help="Folder for the pictures, one PNG for each photo.")
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=None,
+    help="Least probability of an answer.  [default: that of deploy.json beside MODEL]",
+)
+@click.option(
+    "--resize",
+    type=click.Choice(RESIZE_MODES),
+    default=None,
+    help="How photos become square.  [default: as deploy.json says, else squash]",
+)
+@options.debug_option
+def predict(
+    model: Path, photos: tuple[Path, ...], out: Path, threshold: float | None, resize: str | None, debug: bool
+) -> None:
+    """Draw what the int8 MODEL sees on photos, computed as a board computes it.
+
+    A PHOTO may also be a folder. Class names and thresholds come from deploy.json or labels.txt beside MODEL.
+
+    Example: python -m block predict out/model_quantized_int8_io.tflite photos --out seen
+    """
+    with friendly_errors(debug):
+        from block.data import contract
+        from block.report import predict as predicting
+
+        paths = predicting.find_photos(photos)
+        with console.foreign_output_hidden(debug):
+            seer = predicting.load(model, resize, threshold)
+        contract.make_folder(out)
+        unreadable: list[str] = []
+        for path, text in predicting.write_pictures(seer, paths, out, unreadable.append):
+            say(f"{path}: {text}")
+        for reason in unreadable:
+            console.warn(reason)
+        say(f"Pictures of {len(paths) - len(unreadable)} photos lie in {out}")
+
+
+@block.command()
+@click.argument("out", type=options.PATH)
+@click.option(
+    "--data-directory",
+    type=options.PATH,
+    default=None,
+    help="Data the run was trained on, for its photos.  [default: a report without photos]",
+)
+@options.debug_option
+def report(out: Path, data_directory: Path | None, debug: bool) -> None:
+    """Make the page report.html in OUT again, from the results that lie there.
+
+    Example: python -m block report out --data-directory photos
+    """
+    with friendly_errors(debug):
+        from block.data import contract
+        from block.report import page
+
+        outputs = contract.Outputs(out)
+        metrics = page.read_metrics(outputs)
+        with console.beating("Report"), console.foreign_output_hidden(debug):
+            data = page.read_data(outputs, metrics, data_directory) if data_directory else None
+            page.write(outputs, data)
+        say(f"Wrote {outputs.report} ({console.size_text(outputs.report.stat().st_size)})")
 
 
 @block.command()

@@ -22,6 +22,10 @@ from block.errors import BlockError
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS = 10.0
+# on a terminal a line that is drawn over may move as often as this
+REDRAW_SECONDS = 0.1
+BAR_CHARACTERS = 30
+CLEAR_LINE = "\r\x1b[K"
 
 
 class _Voice:
@@ -29,11 +33,16 @@ class _Voice:
 
     stream: TextIO | None = None  # None: whatever standard output is
     last_line = time.monotonic()
+    last_bar = 0.0
+    has_bar = False
 
 
 def say(text: str = "") -> None:
     """Prints a line at once, so that a log that is followed never lags."""
     stream = _Voice.stream or sys.stdout
+    if _Voice.has_bar:
+        stream.write(CLEAR_LINE)
+        _Voice.has_bar = False
     click.echo(text, file=stream)
     stream.flush()
     _Voice.last_line = time.monotonic()
@@ -43,6 +52,28 @@ def still_going(text: str) -> None:
     """Prints a line if none was printed for ten seconds; cheap enough to call for every step of a long job."""
     if time.monotonic() - _Voice.last_line >= HEARTBEAT_SECONDS:
         say(f"  {text}")
+
+
+def step(epoch: int, done: int, steps: int) -> None:
+    """Shows how far an epoch is: on a terminal a bar that the next line replaces, elsewhere a line now and then."""
+    if not _on_terminal():
+        still_going(f"epoch {epoch}: step {done} of {steps}")
+        return
+    filled = BAR_CHARACTERS * done // steps
+    _draw_over(f"  epoch {epoch}  [{'#' * filled}{'-' * (BAR_CHARACTERS - filled)}] {done}/{steps}")
+
+
+def _on_terminal() -> bool:
+    return (_Voice.stream or sys.stdout).isatty()
+
+
+def _draw_over(text: str) -> None:
+    if time.monotonic() - _Voice.last_bar < REDRAW_SECONDS:
+        return
+    stream = _Voice.stream or sys.stdout
+    stream.write(CLEAR_LINE + text)
+    stream.flush()
+    _Voice.last_bar, _Voice.has_bar = time.monotonic(), True
 
 
 def warn(text: str) -> None:
@@ -121,8 +152,9 @@ def beating(name: str) -> Iterator[None]:
 
     def beat() -> None:
         start = time.monotonic()
-        while not finished.wait(HEARTBEAT_SECONDS):
-            still_going(f"{name}: {time.monotonic() - start:.0f} s so far")
+        shows, pause = (_draw_over, 1.0) if _on_terminal() else (still_going, HEARTBEAT_SECONDS)
+        while not finished.wait(pause):
+            shows(f"{name}: {time.monotonic() - start:.0f} s so far")
 
     thread = threading.Thread(target=beat, daemon=True)
     thread.start()

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from block import checkpoint, console, exporting, judging, stopping
+from block import checkpoint, console, exporting, judging, stopping, trial
 from block.checkpoint import Run
 from block.console import say, warn
 from block.data.contract import TRAINING_SPLITS
@@ -49,6 +49,7 @@ def learn_with_validation(
     network, network_facts = start(run)
     report_start(run, network_facts)
     task = learning_task(run, network)
+    trial.check(run, network, task, device)
     trainer = training.Trainer(network, task, [data.train], data.validation, recipe, device)
     history: list[training.Epoch] = []
     facts: dict[str, Any] = {}
@@ -79,7 +80,7 @@ def learn_with_validation(
 
     say(f"Training: up to {recipe.epochs} epochs of {trainer.batches} steps")
     console.epoch_header(task.score_name)
-    trainer.fit(on_epoch, on_step)
+    trainer.fit(on_epoch, console.step)
     if len(history) < settings.epochs:
         warn(f"stopped after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
     return facts["training"]["epoch"], facts
@@ -111,14 +112,9 @@ def learn_from_all(
         kept[:] = [judged]
         console.epoch_row(epoch.number, epochs, epoch.train_loss, None, None, epoch.seconds, epoch.number == epochs)
 
-    trainer.fit(on_epoch, on_step, last_epoch=epochs)
+    trainer.fit(on_epoch, console.step, last_epoch=epochs)
     facts["training"]["splits"] = list(TRAINING_SPLITS)
     checkpoint.save_weights(run, kept[0], facts)
-
-
-def on_step(epoch: int, step: int, steps: int) -> None:
-    """A sign of life where steps are slow."""
-    console.still_going(f"epoch {epoch}: step {step} of {steps}")
 
 
 def training_recipe(run: Run, started: float) -> "training.Recipe":

@@ -31,7 +31,7 @@ def _switch(flag: str, help: str) -> Callable[[Command], Command]:
     # Studio passes a boolean as 1 or 0, never as a bare flag
     default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
     return click.option(
-        flag, type=click.BOOL, default=default, show_default="1" if default else "0", metavar="1|0", help=help
+        flag, type=click.BOOL, default=default, metavar="1|0", help=f"{help}  [default: {1 if default else 0}]"
     )
 
 

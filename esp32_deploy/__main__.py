@@ -117,7 +117,7 @@ def inspect(model: Path, as_json: bool) -> None:
 @click.option(
     "--photos",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Run as many photos of this folder too.",
+    help="Run as many photos of this folder too.  [default: none]",
 )
 @click.option("--target", type=click.Choice(sorted(TARGETS)), default="host", show_default=True, help="Where to run.")
 @JSON

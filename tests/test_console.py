@@ -87,3 +87,31 @@ def test_a_terminal_gets_a_progress_bar():
     subprocess.run([sys.executable, "-c", program], stdout=follower, check=True)
     os.close(follower)
     assert b"Photos" in os.read(leader, 4096)
+
+
+def on_a_terminal(program):
+    pty = pytest.importorskip("pty")
+    leader, follower = pty.openpty()
+    subprocess.run([sys.executable, "-c", program], stdout=follower, check=True)
+    os.close(follower)
+    return os.read(leader, 65536).decode()
+
+
+def test_a_terminal_sees_an_epoch_advance_and_then_only_its_row():
+    shown = on_a_terminal(
+        "from block import console; console.REDRAW_SECONDS = 0\n"
+        "for step in (5, 10): console.step(3, step, 10)\n"
+        "console.say('row')"
+    )
+    assert shown == (
+        f"{console.CLEAR_LINE}  epoch 3  [{'#' * 15}{'-' * 15}] 5/10"
+        f"{console.CLEAR_LINE}  epoch 3  [{'#' * 30}] 10/10{console.CLEAR_LINE}row\r\n"
+    )
+
+
+def test_without_a_terminal_an_epoch_is_silent_until_it_is_long(capsys, monkeypatch):
+    console.say("start")
+    console.step(3, 5, 10)
+    monkeypatch.setattr(console._Voice, "last_line", time.monotonic() - console.HEARTBEAT_SECONDS)
+    console.step(3, 6, 10)
+    assert capsys.readouterr().out == "start\n  epoch 3: step 6 of 10\n"

@@ -42,3 +42,23 @@ def test_a_model_without_a_graph_is_refused(tmp_path):
     path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(64))
     with pytest.raises(graph.GraphError, match="0 subgraphs"):
         graph.read(path)
+
+
+def test_the_footprint_has_the_streamed_rows_layer_by_layer(shared_data):
+    measured = footprint.measure(shared_data / "models" / "classifier_035_96.tflite")
+    assert measured.stream.ram_bytes == sum(measured.stream.segments_bytes) < 24 * 1024
+    assert sum(layer.macs for layer in measured.layers) == measured.macs
+    accounted = sum(layer.kept_bytes for layer in measured.layers)
+    accounted += measured.stream.input_bytes + measured.stream.scratch_bytes
+    assert 0.98 * measured.stream.ram_bytes < accounted <= measured.stream.ram_bytes
+
+
+def test_a_model_that_cannot_stream_still_has_its_layers(shared_data, monkeypatch):
+    def refuse(*_):
+        raise graph.GraphError("not served")
+
+    monkeypatch.setattr(footprint.compiler, "compile_file", refuse)
+    measured = footprint.measure(shared_data / "models" / "classifier_035_96.tflite")
+    assert measured.stream is None
+    assert sum(layer.macs for layer in measured.layers) == measured.macs
+    assert {layer.rows_kept for layer in measured.layers} == {None}

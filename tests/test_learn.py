@@ -27,6 +27,7 @@ FILES = {
     "model.tflite",
     "model_quantized_int8_io.tflite",
     "predictions.csv",
+    "report.html",
     "settings.json",
     "weights.pt",
 }
@@ -73,11 +74,12 @@ def test_a_run_prints_a_row_an_epoch_and_not_one_foreign_line(finished):
     assert (
         f"Training once more, on all 80 images, {best} epochs as was best: the 6 test images judge the result" in lines
     )
-    assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/6]" for n in range(1, 7)]
+    assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/7]" for n in range(1, 8)]
     starts = (
         "Data",
         "Device",
         "Network",
+        "Check",
         "Training",
         "* ",
         "  ",

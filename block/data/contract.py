@@ -81,6 +81,10 @@ class Outputs:
         return self.directory / "predictions.csv"
 
     @property
+    def report(self) -> Path:
+        return self.directory / "report.html"
+
+    @property
     def prepared(self) -> Path:
         return self.directory / "prepared"
 
@@ -95,6 +99,7 @@ class Outputs:
             self.metrics,
             self.deploy,
             self.predictions,
+            self.report,
         )
 
 

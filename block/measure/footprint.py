@@ -1,4 +1,4 @@
-"""What a model costs a board: multiply-accumulates, flash, and the RAM that TensorFlow Lite Micro needs."""
+"""What a model costs a board: multiply-accumulates, flash, and RAM under TensorFlow Lite Micro and as streamed rows."""
 
 import re
 from dataclasses import asdict, dataclass
@@ -9,19 +9,53 @@ import numpy as np
 
 from block.errors import BlockError
 from block.export import runtimes
-from esp32_deploy import graph
+from esp32_deploy import compiler, graph, inspection
+from esp32_deploy.graph import Graph, GraphError
 
 TOTAL_PATTERN = re.compile(r"Arena allocation total (\d+) bytes")
+# the namespace of what is compiled only to be measured
+NAME = "measured"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of the int8 model, in the order they run; `shape` (H, W, C) is its output's.
+
+    `rows_kept` rows of its output, `kept_bytes`, stay in memory when rows stream; None where the compiler refused.
+    """
+
+    kind: str
+    shape: list[int]
+    macs: int
+    weight_bytes: int
+    rows_kept: int | None
+    kept_bytes: int | None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The model as C++ that streams rows: its RAM, in which pieces, how much of it is the image's rows and scratch."""
+
+    ram_bytes: int
+    segments_bytes: list[int]
+    input_bytes: int
+    scratch_bytes: int
+    constant_bytes: int
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Costs of an int8 model: bytes of the file, of TensorFlow Lite Micro's arena, and MACs an image."""
+    """Costs of an int8 model: bytes of the file, of TensorFlow Lite Micro's arena, and MACs an image.
+
+    `stream` is None for a model that only TensorFlow Lite Micro can run.
+    """
 
     macs: int
     model_bytes: int
     tflm_arena_bytes: int
     operators: list[str]
+    stream: Stream | None
+    layers: list[Layer]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for metrics.json."""
@@ -31,7 +65,11 @@ class Footprint:
 def measure(path: Path) -> Footprint:
     """Measures an int8 .tflite; raises BlockError when TensorFlow Lite Micro cannot run it."""
     model = graph.read(path)
-    return Footprint(model.macs, model.file_bytes, tflm_arena_bytes(path), model.operator_names)
+    try:
+        stream, layers = _streamed(path)
+    except GraphError:
+        stream, layers = None, _whole_planes(model)
+    return Footprint(model.macs, model.file_bytes, tflm_arena_bytes(path), model.operator_names, stream, layers)
 
 
 def tflm_arena_bytes(path: Path) -> int:
@@ -47,3 +85,30 @@ def tflm_arena_bytes(path: Path) -> int:
     if total is None:
         raise BlockError(f"TensorFlow Lite Micro reported its memory for {path} in an unknown form: {report[:200]!r}")
     return int(total[1])
+
+
+def _streamed(path: Path) -> tuple[Stream, list[Layer]]:
+    report = inspection.report(compiler.compile_file(path, NAME), arena_bytes=None)
+    stream = Stream(
+        ram_bytes=report["ram_bytes"],
+        segments_bytes=report["segments"],
+        input_bytes=report["input"]["bytes"],
+        scratch_bytes=report["scratch_bytes"],
+        constant_bytes=report["constant_bytes"],
+    )
+    names = ("kind", "shape", "macs", "weight_bytes", "rows_kept", "bytes")
+    return stream, [Layer(*(layer[name] for name in names)) for layer in report["layers"]]
+
+
+def _whole_planes(model: Graph) -> list[Layer]:
+    return [
+        Layer(
+            kind=operator.name.lower(),
+            shape=list(operator.outputs[0].shape[1:]),
+            macs=operator.macs,
+            weight_bytes=operator.constant_bytes if operator.macs else 0,
+            rows_kept=None,
+            kept_bytes=None,
+        )
+        for operator in model.operators
+    ]

@@ -37,6 +37,7 @@ PACKAGES = (
     "tflite-micro",
     "numpy",
     "pillow",
+    "matplotlib",
 )
 
 # Linux counts a process's peak memory in KB, macOS in bytes

@@ -1,5 +1,8 @@
 """The tables on the console: what went in, what came out."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from block import console
 from block.console import say, warn
 from block.data.contract import Outputs
@@ -18,6 +21,8 @@ CLASS_FIGURES = {"accuracy": "{:.1%}", "loss": "{:.4f}"}
 OBJECT_FIGURES = {"f1": "{:.3f}", "precision": "{:.3f}", "recall": "{:.3f}", "ei_f1": "{:.3f}", "count_error": "{:.2f}"}
 # more lost accuracy than this in going to int8 is worth a warning
 NOTABLE_DROP = 0.01
+# the largest piece of memory that an ESP32 gives at once, and the PSRAM of the boards that have some
+INTERNAL_BYTES, PSRAM_BYTES = 110 * 1024, 4 * 1024**2
 
 
 def describe_data(data: BlockData) -> None:
@@ -54,12 +59,47 @@ def describe_results(outputs: Outputs, scores: SplitScores, costs: Footprint) ->
         if drop > NOTABLE_DROP:
             warn(f"int8 loses {drop:.1%} {main} on the {split} images.")
     say()
-    say(
-        f"On the board: {costs.macs / 1e6:.1f} M multiply-accumulates an image, model "
-        f"{console.size_text(costs.model_bytes)} of flash, TensorFlow Lite Micro arena "
-        f"{console.size_text(costs.tflm_arena_bytes)} of RAM"
-    )
+    describe_costs(costs)
     say()
-    say(f"Everything lies in {outputs.directory}:")
-    say(f"  {outputs.tflite_int8.name} is the model for the board, {outputs.metrics.name} has all figures,")
-    say(f"  {outputs.predictions.name} what it said about each image.")
+    describe_next(outputs)
+
+
+def describe_costs(footprint: Footprint) -> None:
+    """What the model takes on a board, streamed and under TensorFlow Lite Micro."""
+    costs = footprint.as_dict()
+    ram, flash = map(console.size_text, memory_bytes(costs))
+    work = f"{footprint.macs / 1e6:.1f} M multiply-accumulates an image"
+    say(f"On the board: {work}, {ram} of RAM, {flash} of flash for weights: {board_text(costs)}")
+    if footprint.stream:
+        arena, model = console.size_text(footprint.tflm_arena_bytes), console.size_text(footprint.model_bytes)
+        say(f"  TensorFlow Lite Micro would take an arena of {arena} in one piece, and {model} of flash")
+
+
+def describe_next(outputs: Outputs) -> None:
+    """What lies where, and the commands that one would give next."""
+    say(f"Everything lies in {outputs.directory}; metrics.json has all figures. Next:")
+    if outputs.report.exists():
+        say(f"  see what was learned           open {outputs.report} in a browser")
+    model = outputs.tflite_int8
+    say(
+        f"  draw it on photos of yours     {console.command('-m', 'block', 'predict', model, 'PHOTO', '--out', 'seen')}"
+    )
+    say(f"  see what it costs, by layer    {console.command('-m', 'esp32_deploy', 'inspect', model)}")
+
+
+def memory_bytes(costs: Mapping[str, Any]) -> tuple[int, int]:
+    """RAM and flash of the model on a board, without code: as streamed rows, or else under TensorFlow Lite Micro."""
+    stream = costs["stream"]
+    if stream:
+        return stream["ram_bytes"], stream["constant_bytes"]
+    return costs["tflm_arena_bytes"], costs["model_bytes"]
+
+
+def board_text(costs: Mapping[str, Any]) -> str:
+    """Which memory of an ESP32 the model fits."""
+    ram, _ = memory_bytes(costs)
+    if ram <= INTERNAL_BYTES:
+        return "fits the internal memory of any ESP32, no PSRAM needed"
+    if ram <= PSRAM_BYTES:
+        return "needs a board with PSRAM"
+    return "too large for an ESP32"

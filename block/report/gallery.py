@@ -1,0 +1,146 @@
+"""The photos of a report, worst mistakes first, as small WebPs inside the page; their number is bounded by its size."""
+
+import base64
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import groupby
+
+import numpy as np
+from PIL import Image
+
+from block.data.reading import BlockData, Split
+from block.report import drawing
+from block.report.drawing import Mark
+
+# of the whole report's 3 MB, what photos may take as they stand in the page
+MOST_BYTES = 2_500_000
+MOST_PHOTOS = 300
+# a third smaller than JPEG at the same look
+WEBP_QUALITY, WEBP_EFFORT = 72, 2
+# boxes drawn on fewer px than this cannot be told apart
+DRAWN_PX = 256
+
+Row = Mapping[str, str]
+"""A row of predictions.csv."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was said about one photo; `true` and `said` are class names, `kinds` what the filter knows it by.
+
+    `badness` orders the gallery. `marks` are in px of the network's input.
+    """
+
+    split: str
+    row: int
+    name: str
+    true: tuple[str, ...]
+    said: tuple[str, ...]
+    kinds: tuple[str, ...]
+    headline: str
+    detail: str
+    badness: float
+    marks: tuple[Mark, ...] = ()
+
+    @property
+    def is_right(self) -> bool:
+        """Whether nothing was mistaken."""
+        return "right" in self.kinds
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A judged photo as it stands in the page."""
+
+    judged: Judged
+    source: str  # a data: address
+    size: int  # px
+
+
+def judge(rows: Sequence[Row], data: BlockData, task: str, threshold: float) -> list[Judged]:
+    """Every photo of the judged splits with what the int8 model said about it, worst mistakes first."""
+    of_split = {split: [row for row in rows if row["split"] == split] for split in data.splits if split != "train"}
+    judge_split = _classified if task == "classification" else _detected
+    judged = [one for split, its in of_split.items() for one in judge_split(split, its, data.splits[split], threshold)]
+    return sorted(judged, key=lambda one: -one.badness)
+
+
+def pictures(judged: Iterable[Judged], data: BlockData) -> Iterator[Picture]:
+    """Reads and encodes photos one by one until the page is full."""
+    room = MOST_BYTES
+    for number, one in enumerate(judged):
+        picture = _picture(one, data.splits[one.split].features[one.row])
+        room -= len(picture.source)
+        if room < 0 or number >= MOST_PHOTOS:
+            return
+        yield picture
+
+
+def _classified(split: str, rows: Sequence[Row], examples: Split, threshold: float) -> Iterator[Judged]:
+    for index, (row, name) in enumerate(zip(rows, examples.sample_names, strict=False)):
+        if row["name"] != name:
+            continue  # other data than the run's
+        true, said, confidence = row["label"], row["int8_label"], float(row["int8_confidence"])
+        is_right, is_sure = said == true, confidence >= threshold
+        kinds = ("right" if is_right else "wrong", *(() if is_sure else ("unsure",)))
+        if is_right:
+            headline, detail = f"{said} {confidence:.0%}", "right" if is_sure else "right, but not sure"
+        else:
+            headline, detail = f"{said} {confidence:.0%}", f"is {true}"
+        badness = confidence if not is_right else -confidence
+        yield Judged(split, index, name, (true,), (said,), kinds, headline, detail, badness)
+
+
+def _detected(split: str, rows: Sequence[Row], examples: Split, _threshold: float) -> Iterator[Judged]:
+    seen = [row for row in rows if row["kind"] in ("truth", "int8")]
+    by_name = {name: list(group) for name, group in groupby(sorted(seen, key=_name), key=_name)}
+    for index, name in enumerate(examples.sample_names):
+        yield _objects(split, index, name, by_name.get(name, []))
+
+
+def _name(row: Row) -> str:
+    return row["name"]
+
+
+def _objects(split: str, index: int, name: str, rows: Sequence[Row]) -> Judged:
+    truths, found = ([row for row in rows if row["kind"] == kind] for kind in ("truth", "int8"))
+    missed, extra = (sum(row["matched"] != "1" for row in kind) for kind in (truths, found))
+    kinds = [kind for kind, count in (("missed", missed), ("extra", extra)) if count] or ["right"]
+    mistakes = [f"{count} {kind}" for kind, count in (("missed", missed), ("made up", extra)) if count]
+    marks = [_mark(row, "missed" if row["matched"] != "1" else "truth") for row in truths]
+    marks += [_mark(row, "wrong" if row["matched"] != "1" else "right") for row in found]
+    return Judged(
+        split=split,
+        row=index,
+        name=name,
+        true=tuple(sorted({row["label"] for row in truths})),
+        said=tuple(sorted({row["label"] for row in found})),
+        kinds=tuple(kinds + (["wrong"] if mistakes else [])),
+        headline=f"{len(truths) - missed} of {len(truths)} found" if truths else "nothing to find",
+        detail=", ".join(mistakes) or "right",
+        badness=(missed + extra) + (missed + extra) / (len(truths) + len(found) + 1),
+        marks=tuple(marks),
+    )
+
+
+def _mark(row: Row, kind: drawing.MarkKind) -> Mark:
+    x, y, width, height, center_x, center_y = (
+        float(row[name] or 0) for name in ("x", "y", "width", "height", "center_x", "center_y")
+    )
+    text = row["label"] if kind in ("missed", "wrong") else ""
+    return Mark(kind, (x, y, width, height), (center_x, center_y), text)
+
+
+def _picture(judged: Judged, pixels: np.ndarray) -> Picture:
+    """`pixels` (H, W, C) float32 in 0..1."""
+    content = np.rint(np.asarray(pixels) * 255).astype(np.uint8)
+    photo = Image.fromarray(content[:, :, 0] if content.shape[2] == 1 else content).convert("RGB")
+    if judged.marks:
+        times = max(1.0, DRAWN_PX / photo.width)
+        side = round(photo.width * times)
+        photo = photo.resize((side, side), Image.Resampling.BILINEAR)
+        photo = drawing.with_marks(photo, [mark.larger(times) for mark in judged.marks])
+    file = BytesIO()
+    photo.save(file, "WEBP", quality=WEBP_QUALITY, method=WEBP_EFFORT)
+    return Picture(judged, f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}", photo.width)

@@ -1,0 +1,77 @@
+"""One batch through all that a long training leads to, before it starts: forward, loss, backward, export."""
+
+import copy
+import math
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from block import console
+from block.checkpoint import Run
+from block.errors import BlockError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from block.model.training import Task
+
+
+def check(run: Run, network: "nn.Module", task: "Task", device: "torch.device") -> None:
+    """Tries a copy of the network and says what came out; raises BlockError where training could not go well.
+
+    Neither the network nor the random numbers are touched, so that a run is the same with and without it.
+    """
+    import torch
+
+    started = time.monotonic()
+    count = min(run.settings.batch_size, len(run.data.train))
+    trial = copy.deepcopy(network).to(device)
+    labels = list(run.data.train.labels[:count])
+    images = torch.from_numpy(np.array(run.data.train.features[:count])).permute(0, 3, 1, 2)
+    try:
+        loss = task.loss(trial.train()(images.to(device)), task.targets(labels).to(device))
+        loss.backward()
+    except RuntimeError as error:
+        if "out of memory" not in str(error).lower():
+            raise
+        raise BlockError(
+            f"A batch of {count} images does not fit into the memory of {device.type}; choose a smaller --batch-size."
+        ) from error
+    if not math.isfinite(loss.item()):
+        raise BlockError(f"The loss of the first batch is {loss.item()}; please report this with your settings.")
+    with console.beating("Check"), console.foreign_output_hidden(run.debug):
+        macs = _macs(trial, images[:1].to(device))
+        _export(run, trial)
+    console.say(
+        f"Check: a batch of {count} forward and back, loss {loss.item():.4f}; ONNX export runs and agrees; "
+        f"{macs / 1e6:.1f} M multiply-accumulates an image ({time.monotonic() - started:.1f} s)"
+    )
+
+
+def _macs(network: "nn.Module", image: "torch.Tensor") -> int:
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        network.eval()(image)
+    # it counts a multiplication and an addition as two
+    return int(counter.get_total_flops()) // 2
+
+
+def _export(run: Run, network: "nn.Module") -> None:
+    """Exports to ONNX and compares what both compute; the converters behind it take longer than this check may."""
+    from block.export import convert, runtimes
+    from block.measure import evaluate
+    from block.model.network import WithSoftmax
+
+    data = run.data
+    image = np.array(data.train.features[:1])
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "trial.onnx"
+        trained = runtimes.torch_predict(WithSoftmax(network))(image)
+        convert.to_onnx(WithSoftmax(network), data.size, data.channels, path)
+        evaluate.check_conversion(trained, runtimes.onnx_predict(path)(image))

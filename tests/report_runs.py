@@ -1,0 +1,123 @@
+"""Output folders of runs that nobody trained: real results of made-up answers, so that reports take no minutes."""
+
+from pathlib import Path
+
+import numpy as np
+from conftest import CLASSES, write_arrays
+from tiny_models import mobilenet
+
+from block.data import contract, reading
+from block.data.contract import Outputs
+from block.data.writing import block_writer
+from block.measure import detections, evaluate, footprint
+from block.model.training import Epoch
+from block.report import results
+from block.settings import Settings
+
+RUNTIMES = ("torch", "onnx", "tflite_float32", "tflm_int8")
+THRESHOLD, CELL_PX, SIZE_PX = 0.45, 8, 48
+FACTS = {
+    "network": {"width": 0.35, "cut": "block_5", "parameters": 14755, "pretrained": None, "random_layers": []},
+    "training": {
+        "epoch": 2,
+        "validation_loss": 0.5,
+        "validation_score": 0.8,
+        "splits": ["train"],
+        "device": "cpu",
+    },
+}
+
+
+def write_run(folder: Path, facts, scores, probabilities) -> Outputs:
+    """`folder`/out as train.py leaves it, but for the report, for the arrays in `folder`/data."""
+    outputs, data = Outputs(folder / "out"), reading.read(folder / "data")
+    outputs.directory.mkdir(parents=True)
+    is_grid = data.task == "detection"
+    outputs.tflite_int8.write_bytes(mobilenet(0.35, SIZE_PX, classes=3 + is_grid, is_grid=is_grid).content())
+    for path in (outputs.onnx, outputs.tflite_float32):
+        path.write_bytes(b"model")
+    epochs = [Epoch(n, 3, 1.2 / n, 1.3 / n, 0.3 * n, 0.01, 1.0, True) for n in (1, 2, 3)]
+    results.write_history(outputs.history, epochs)
+    settings = Settings(folder / "data", outputs.directory, library_name="squares")
+    costs = footprint.measure(outputs.tflite_int8)
+    judgement = results.Judgement(settings, data, facts, scores, probabilities, costs)
+    results.write_labels(outputs.labels, data.classes)
+    results.write_predictions(outputs.predictions, judgement)
+    contract.write_json(outputs.metrics, results.metrics(judgement, outputs, {"reading": 0.5, "training": 3.0}))
+    contract.write_json(outputs.deploy, results.deploy_manifest(judgement))
+    return outputs
+
+
+def judged(data):
+    return {name: split for name, split in data.splits.items() if name != "train"}
+
+
+def classification_run(folder: Path, images=60, holdout=12, classes=CLASSES, size=SIZE_PX) -> Outputs:
+    """A classifier's run, for photos that are mostly recognised."""
+    write_arrays(folder / "data", images=images, holdout=holdout, size=size, classes=list(classes))
+    data, generator = reading.read(folder / "data"), np.random.default_rng(1)
+    probabilities = {
+        name: {runtime: _answers(split.labels, generator) for runtime in RUNTIMES}
+        for name, split in judged(data).items()
+    }
+    scores = {
+        name: {
+            runtime: evaluate.evaluate(values, data.splits[name].labels, data.classes)
+            for runtime, values in by_runtime.items()
+        }
+        for name, by_runtime in probabilities.items()
+    }
+    return write_run(folder, FACTS, scores, probabilities)
+
+
+def _answers(labels, generator):
+    said = np.where(generator.random(len(labels)) < 0.8, labels, generator.integers(0, 3, len(labels)))
+    raw = generator.uniform(0, 0.4, (len(labels), 3)) + np.eye(3)[said]
+    return (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def detection_run(folder: Path, photos: int = 12) -> Outputs:
+    """A detector's run; every fifth object is missed, on every seventh photo something is made up."""
+    _write_boxes(folder / "data", photos)
+    data = reading.read(folder / "data")
+    grids = {name: _grids(split.labels) for name, split in judged(data).items()}
+    scores = {
+        name: detections.evaluate(its, list(data.splits[name].labels), CLASSES, SIZE_PX, THRESHOLD, "peaks")
+        for name, its in grids.items()
+    }
+    curve = detections.curve(grids["validation"], list(data.validation.labels), SIZE_PX, "peaks")
+    facts = FACTS | {"training": FACTS["training"] | {"threshold": THRESHOLD, "curve": curve}}
+    return write_run(
+        folder,
+        facts,
+        {name: dict.fromkeys(RUNTIMES, score) for name, score in scores.items()},
+        {name: dict.fromkeys(RUNTIMES, its) for name, its in grids.items()},
+    )
+
+
+def _write_boxes(folder: Path, photos: int) -> None:
+    # one coloured square a photo; the last photo of each split shows nothing
+    counts = {"train": 30, "validation": photos, "holdout": photos // 2}
+    with block_writer(folder, CLASSES, SIZE_PX, 3, {}, tuple(counts), "detection") as writer:
+        for number, (split, count) in enumerate(counts.items()):
+            generator = np.random.default_rng(number)
+            for row in range(count):
+                image = generator.integers(0, 100, (SIZE_PX, SIZE_PX, 3), dtype=np.uint8)
+                label, x, y = (int(value) for value in generator.integers(0, (3, SIZE_PX - 16, SIZE_PX - 16)))
+                boxes = np.array([[label, x, y, 16, 16]])[: int(row < count - 1)]
+                for _, left, top, width, height in boxes:
+                    image[top : top + height, left : left + width] = np.eye(3, dtype=np.uint8)[label] * 230
+                writer.append(split, image, boxes, f"{split}-{row}")
+
+
+def _grids(photos) -> np.ndarray:
+    cells = SIZE_PX // CELL_PX
+    grids = np.full((len(photos), cells, cells, 4), 0.05, np.float32)
+    grids[..., 0] = 0.85
+    for number, (grid, boxes) in enumerate(zip(grids, photos, strict=True)):
+        for label, x, y, width, height in boxes:
+            if number % 5:
+                grid[(y + height // 2) // CELL_PX, (x + width // 2) // CELL_PX] = 0.04 + 0.84 * np.eye(4)[label + 1]
+        if number % 7 == 3:
+            grid[0, 0] = 0.04 + 0.6 * np.eye(4)[1]
+    return grids
