@@ -6,6 +6,9 @@
 
 namespace esp32_deploy {
 
+// The surest that an int8 softmax can be, in 256ths.
+constexpr uint32_t most_score = 255;
+
 // One object: `label` 0 is the first class, `score` counts in 256ths, `row` and `column` order equals, the rest is in
 // pixels of the network's input.
 struct Object {
@@ -127,39 +130,56 @@ void find_fused(const Grid& grid, const Step& step, Rectangle* rectangles, Found
   }
 }
 
-// A cell that reaches the threshold and is the surest of its nine, the first of equals, is an object. Its centre is
-// the mean of the nine centres, weighted by their scores; its box holds those of the nine that reach the threshold.
+// A cell that is the surest of its nine, the first of equals, is an object if the probability around it reaches the
+// threshold: the largest sum of two by two cells that hold it, for a centre near the border of cells is shared by them.
+// Its centre is the mean of the nine centres, weighted by their scores; its box holds those of the nine that are at
+// least half as sure as the peak.
 template <typename Step, typename Found>
 void find_peaks(const Grid& grid, const Step& step, Found& objects) {
   for (size_t channel = 1; channel < grid.channels; ++channel)
     for (size_t row = 0; row < grid.height; ++row)
       for (size_t column = 0; column < grid.width; ++column) {
-        const uint32_t score = step(row, column, channel);
+        const uint32_t peak = step(row, column, channel);
+        if (peak == 0) continue;
+        // the nine, 0 outside the grid
+        uint32_t nine[3][3] = {};
+        bool is_peak = true;
+        for (size_t y = 0; y < 3; ++y)
+          for (size_t x = 0; x < 3; ++x) {
+            if (row + y < 1 || row + y > grid.height || column + x < 1 || column + x > grid.width) continue;
+            const uint32_t value = step(row + y - 1, column + x - 1, channel);
+            nine[y][x] = value;
+            const bool is_earlier = y < 1 || (y == 1 && x < 1);
+            if (value > peak || (is_earlier && value == peak)) is_peak = false;
+          }
+        if (!is_peak) continue;
+        uint32_t score = 0;
+        for (size_t y = 0; y < 2; ++y)
+          for (size_t x = 0; x < 2; ++x) {
+            const uint32_t around = nine[y][x] + nine[y][x + 1] + nine[y + 1][x] + nine[y + 1][x + 1];
+            if (around > score) score = around;
+          }
+        if (score > most_score) score = most_score;
         if (score < grid.least) continue;
-        const size_t top = row > 0 ? row - 1 : 0;
-        const size_t left = column > 0 ? column - 1 : 0;
-        const size_t bottom = row + 2 < grid.height ? row + 2 : grid.height;
-        const size_t right = column + 2 < grid.width ? column + 2 : grid.width;
         Rectangle cells{static_cast<uint16_t>(row), static_cast<uint16_t>(column), static_cast<uint16_t>(row + 1),
                         static_cast<uint16_t>(column + 1), 0};
-        bool is_peak = true;
         uint32_t total = 0;
         uint32_t across = 0;
         uint32_t down = 0;
-        for (size_t y = top; y < bottom; ++y)
-          for (size_t x = left; x < right; ++x) {
-            const uint32_t value = step(y, x, channel);
-            const bool is_earlier = y < row || (y == row && x < column);
-            if (value > score || (is_earlier && value == score)) is_peak = false;
+        for (size_t y = 0; y < 3; ++y)
+          for (size_t x = 0; x < 3; ++x) {
+            const uint32_t value = nine[y][x];
+            if (value == 0) continue;
+            const size_t cell_row = row + y - 1;
+            const size_t cell_column = column + x - 1;
             // twice the place of a cell's centre is a whole number of cells
             total += value;
-            across += value * static_cast<uint32_t>(2 * x + 1);
-            down += value * static_cast<uint32_t>(2 * y + 1);
-            if (value >= grid.least)
-              cells.take_in({static_cast<uint16_t>(y), static_cast<uint16_t>(x), static_cast<uint16_t>(y + 1),
-                             static_cast<uint16_t>(x + 1), 0});
+            across += value * static_cast<uint32_t>(2 * cell_column + 1);
+            down += value * static_cast<uint32_t>(2 * cell_row + 1);
+            if (2 * value >= peak)
+              cells.take_in({static_cast<uint16_t>(cell_row), static_cast<uint16_t>(cell_column),
+                             static_cast<uint16_t>(cell_row + 1), static_cast<uint16_t>(cell_column + 1), 0});
           }
-        if (!is_peak) continue;
         Object object = boxed(channel - 1, score, cells, grid.cell_px);
         object.row = static_cast<uint16_t>(row);
         object.column = static_cast<uint16_t>(column);
