@@ -32,15 +32,15 @@ def fit(run: Run, started: float, stop: stopping.Stop) -> None:
     device, reason = training.choose_device()
     say(f"Device: {device.type} ({reason})")
     recipe = training_recipe(run, started)
-    best, facts = learn_with_validation(run, recipe, device, stop)
+    facts = learn_with_validation(run, recipe, device, stop)
     if run.data.holdout is not None and recipe.deadline is None:
-        learn_from_all(run, recipe, device, best, facts)
+        learn_from_all(run, recipe, device, facts)
 
 
 def learn_with_validation(
     run: Run, recipe: "training.Recipe", device: "torch.device", stop: stopping.Stop
-) -> tuple[int, dict[str, Any]]:
-    """Runs all epochs and keeps the best by the validation split; gives its number and the facts noted with it."""
+) -> dict[str, Any]:
+    """Runs all epochs and keeps the best by the validation split; gives the facts noted with it."""
     from block.model import training
     from block.report import results
 
@@ -83,22 +83,20 @@ def learn_with_validation(
     trainer.fit(on_epoch, console.step)
     if len(history) < settings.epochs:
         warn(f"stopped after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
-    return facts["training"]["epoch"], facts
+    return facts
 
 
-def learn_from_all(
-    run: Run, recipe: "training.Recipe", device: "torch.device", epochs: int, facts: dict[str, Any]
-) -> None:
-    """Learns once more, from the validation photos too, for as many epochs as were best without them.
+def learn_from_all(run: Run, recipe: "training.Recipe", device: "torch.device", facts: dict[str, Any]) -> None:
+    """Learns once more, from the validation photos too, and through the whole schedule: nothing is left to stop it.
 
-    Only where a test set judges the result. What validation chose, the epoch and the threshold, is kept.
+    Only where a test set judges the result. A threshold is still the one that validation chose.
     """
     from block.model import training
 
     data = run.data
     splits = [data.splits[name] for name in TRAINING_SPLITS]
     say(
-        f"Training once more, on all {sum(map(len, splits))} images, {epochs} epochs as was best: "
+        f"Training once more, on all {sum(map(len, splits))} images and through all epochs: "
         f"the {len(data.splits['holdout'])} test images judge the result"
     )
     if data.task == "detection":
@@ -110,10 +108,12 @@ def learn_from_all(
 
     def on_epoch(epoch: training.Epoch, judged: "nn.Module") -> None:
         kept[:] = [judged]
-        console.epoch_row(epoch.number, epochs, epoch.train_loss, None, None, epoch.seconds, epoch.number == epochs)
+        console.epoch_row(
+            epoch.number, epoch.epochs, epoch.train_loss, None, None, epoch.seconds, epoch.number == recipe.epochs
+        )
 
-    trainer.fit(on_epoch, console.step, last_epoch=epochs)
-    facts["training"]["splits"] = list(TRAINING_SPLITS)
+    trainer.fit(on_epoch, console.step)
+    facts["training"] |= {"splits": list(TRAINING_SPLITS), "epoch": recipe.epochs}
     checkpoint.save_weights(run, kept[0], facts)
 
 

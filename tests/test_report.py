@@ -87,6 +87,15 @@ def test_every_judged_photo_is_shown_the_worst_mistake_first(classified):
     assert sum(mistaken) == len(wrong)
 
 
+def test_photos_that_were_learned_in_the_end_are_not_judged(classified):
+    folder, outputs, _ = classified
+    metrics = page.read_metrics(outputs)
+    metrics["scores"].pop("validation")
+    rows = [row for row in tables(outputs)[1] if row["split"] == "holdout"]
+    values = page.context(outputs, metrics, tables(outputs)[0], rows, reading.read(folder / "data"))
+    assert {picture.judged.split for picture in values["pictures"]} == {"holdout"} and values["photos"] == 12
+
+
 def test_objects_are_shown_with_what_was_missed_and_made_up(detected):
     outputs, shown = detected
     photos = [element for element in shown.all("figure") if "data-kinds" in element]
@@ -207,7 +216,7 @@ def test_photos_are_read_a_few_at_a_time(tmp_path):
     outputs = classification_run(tmp_path, images=1500, holdout=300)
     data = reading.read(tmp_path / "data")
     with outputs.predictions.open(newline="") as file:
-        judged = gallery.judge(list(csv.DictReader(file)), data, "classification", 0.6)
+        judged = gallery.judge(list(csv.DictReader(file)), data, ["validation", "holdout"], "classification", 0.6)
     tracemalloc.start()
     data_checks.photo_warnings(data, "classification")
     assert len(list(gallery.pictures(judged, data))) == 300

@@ -124,14 +124,13 @@ class Trainer:
         """Steps an epoch."""
         return max(1, sum(map(len, self.train)) // self.recipe.batch_size)
 
-    def fit(self, on_epoch: OnEpoch, on_step: OnStep, last_epoch: int | None = None) -> list[Epoch]:
+    def fit(self, on_epoch: OnEpoch, on_step: OnStep) -> list[Epoch]:
         """Runs the epochs; calls `on_epoch` after each with its row and the judged network, `on_step` after each step.
 
-        Raises BlockError when the loss is no longer a number. Ends early rather than past the recipe's deadline, and
-        after `last_epoch`, with the learning rate that the whole schedule has there.
+        Raises BlockError when the loss is no longer a number. Ends early rather than past the recipe's deadline.
         """
         history: list[Epoch] = []
-        while len(history) < min(self.epochs, last_epoch or self.epochs):
+        while len(history) < self.epochs:
             epoch = self._run_epoch(len(history) + 1, on_step)
             history.append(epoch)
             on_epoch(epoch, self.averaged)

@@ -53,8 +53,8 @@ def count_warnings(counts: Mapping[str, Mapping[str, int]], thing: str) -> list[
     most, least = max(train, key=lambda name: train[name]), min(train, key=lambda name: train[name])
     if train[most] > IMBALANCE * max(1, train[least]):
         found.append(
-            f"Training has {train[most]} {thing}s of {most} but {train[least]} of {least}: the network learns to "
-            f"say {most}. Take more of {least}."
+            f"Training has {train[most]} {thing}s of {most} but {train[least]} of {least}, which is learned less well "
+            f"for it. Take more of {least}."
         )
     if "holdout" not in counts:
         found.append(

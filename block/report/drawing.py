@@ -21,7 +21,7 @@ BOXED, CENTERED = ("object", "truth", "missed"), ("object", "right", "wrong")
 RIM = "#1b1b1b"
 
 # of the photo's shorter side: what is readable at any size
-TEXT_SHARE, STROKE_SHARE = 1 / 22, 1 / 180
+TEXT_SHARE, STROKE_SHARE = 1 / 22, 1 / 128
 LEAST_TEXT_PX, LEAST_STROKE_PX = 11, 1
 
 

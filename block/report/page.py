@@ -84,7 +84,7 @@ def context(
     """What the template shows."""
     task, split = metrics["task"], _judged_split(metrics)
     threshold = metrics["detection"]["threshold"] if task == "detection" else NOT_SURE_THRESHOLD
-    judged = gallery.judge(rows, data, task, threshold) if data else []
+    judged = gallery.judge(rows, data, metrics["scores"], task, threshold) if data else []
     return {
         "name": metrics["settings"]["library_name"],
         "task": task,
