@@ -113,7 +113,7 @@ def learn_from_all(run: Run, recipe: "training.Recipe", device: "torch.device", 
         )
 
     trainer.fit(on_epoch, console.step)
-    facts["training"] |= {"splits": list(TRAINING_SPLITS), "epoch": recipe.epochs}
+    facts["training"]["splits"] = list(TRAINING_SPLITS)
     checkpoint.save_weights(run, kept[0], facts)
 
 
