@@ -64,9 +64,19 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--labels", help='Classes in the order of the outputs, such as "apple,banana".  [default: the manifest\'s]'
 )
-@click.option("--threshold", type=float, help='Probability below which the answer is "not sure".')
-@click.option("--resize", type=click.Choice(RESIZE_MODES), help="How frames become square.")
-@click.option("--decode", type=click.Choice(manifest.DECODES), help="How a grid becomes objects.")
+@click.option(
+    "--threshold",
+    type=float,
+    help='Probability below which the answer is "not sure", or there is no object.  [default: the manifest\'s]',
+)
+@click.option(
+    "--resize", type=click.Choice(RESIZE_MODES), help="How frames become square.  [default: the manifest's, or squash]"
+)
+@click.option(
+    "--decode",
+    type=click.Choice(manifest.DECODES),
+    help="How a grid becomes objects.  [default: the manifest's, or fuse]",
+)
 @click.option("--samples", type=FILE, help="Images (.npy) for the self-test.  [default: seeded patterns]")
 def package_command(
     model: Path,
