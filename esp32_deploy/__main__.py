@@ -70,12 +70,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help='Probability below which the answer is "not sure", or there is no object.  [default: the manifest\'s]',
 )
 @click.option(
-    "--resize", type=click.Choice(RESIZE_MODES), help="How frames become square.  [default: the manifest's, or squash]"
+    "--resize", type=click.Choice(RESIZE_MODES), help="How frames become square.  [default: the manifest's, or crop]"
 )
 @click.option(
     "--decode",
     type=click.Choice(manifest.DECODES),
-    help="How a grid becomes objects.  [default: the manifest's, or fuse]",
+    help="How a grid becomes objects.  [default: the manifest's, or peaks]",
 )
 @click.option("--samples", type=FILE, help="Images (.npy) for the self-test.  [default: seeded patterns]")
 def package_command(
