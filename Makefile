@@ -1,6 +1,7 @@
 # make demo   draws a data set, trains on it and shows what comes out
 # make test   lint and tests
 # make test-container   builds the image and runs it as Studio and a person would; needs Docker
+# make test-arduino     compiles the Arduino library's examples for real boards; needs arduino-cli and its esp32 core
 # TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch without CUDA where pip would bring it
 
 PYTHON := python3.11
@@ -11,7 +12,7 @@ IMAGE := esp32-vision-block
 DEMO := demo
 DEMO_EPOCHS := 30
 
-.PHONY: venv demo test lint test-container
+.PHONY: venv demo test lint test-container test-arduino
 
 venv: .venv/installed
 
@@ -45,3 +46,6 @@ test: lint
 test-container: venv
 	docker build --tag $(IMAGE) $(if $(findstring command,$(origin TORCH_INDEX)),--build-arg TORCH_INDEX=$(TORCH_INDEX)) .
 	CONTAINER_IMAGE=$(IMAGE) REQUIRE_CONTAINER=1 $(BIN)/pytest container_tests
+
+test-arduino: venv
+	$(BIN)/pytest arduino_tests

@@ -28,11 +28,11 @@ class BlockRun:
         return scores["accuracy"], scores["loss"]
 
 
-def run_block(data: Path, *options: str) -> BlockRun:
+def run_block(data: Path, *options: str, script: str = "train.py") -> BlockRun:
     """Trains on `data` with the given command-line options and the weights that lie beside the project."""
     environment = os.environ | {"BLOCK_WEIGHTS": str(SHARED_DATA / "weights")}
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, str(ROOT / "train.py"), "--data-directory", str(data), "--out-directory", folder]
+        command = [sys.executable, str(ROOT / script), "--data-directory", str(data), "--out-directory", folder]
         start = time.monotonic()
         process = subprocess.Popen([*command, *options], env=environment, stdout=subprocess.PIPE, text=True)
         output, _ = process.communicate()

@@ -81,7 +81,7 @@ def judge_fold(
     if weights is None:
         raise SystemExit("This benchmark needs ImageNet weights: python -m block weights")
     backbone.load_into(network, weights, 3)
-    augment = photo_augmentation(SIZE_PX) if recipe["augment"] else None
+    augment = photo_augmentation() if recipe["augment"] else None
     choices = training.Recipe(**{**recipe, "augment": augment, "seed": seed})
     task = classification.ClassificationTask(train.labels, len(classes))
     kept: dict[str, Any] = {}

@@ -57,7 +57,7 @@ def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
     import torch
 
     outputs = run.outputs
-    for path in (outputs.settings, *outputs.made_from_weights):
+    for path in (outputs.settings, outputs.library(run.settings.library_name), *outputs.made_from_weights):
         path.unlink(missing_ok=True)
     with contract.replacing(outputs.weights) as temporary:
         torch.save({"state": network.state_dict(), "facts": facts}, temporary)

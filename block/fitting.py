@@ -123,13 +123,15 @@ def training_recipe(run: Run, started: float) -> "training.Recipe":
     from block.model import training
 
     settings, data = run.settings, run.data
-    augmentation = augment.box_augmentation if data.task == "detection" else augment.photo_augmentation
+    augmentation = None
+    if settings.augment:
+        augmentation = augment.box_augmentation(data.size) if data.task == "detection" else augment.photo_augmentation()
     return training.Recipe(
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
         batch_size=settings.batch_size,
         seed=settings.seed,
-        augment=augmentation(data.size) if settings.augment else None,
+        augment=augmentation,
         deadline=training_deadline(run, started),
     )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from block import console, reporting
+from block import console, packaging, reporting
 from block.checkpoint import Run
 from block.data import contract
 from block.data.reading import Split
@@ -39,8 +39,9 @@ def judge(
         results.write_predictions(outputs.predictions, judgement)
         contract.write_json(outputs.metrics, results.metrics(judgement, outputs, dict(seconds) | stages.seconds))
         contract.write_json(outputs.deploy, results.deploy_manifest(judgement))
+    packaging.package(run, stages)
     reporting.write_report(run, stages)
-    summary.describe_results(outputs, scores, costs)
+    summary.describe_results(run.settings.library_name, outputs, scores, costs)
 
 
 def judged_splits(run: Run, facts: dict[str, Any]) -> dict[str, Split]:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from block import checkpoint, console, exporting, fitting, judging, reporting, stopping
+from block import checkpoint, console, exporting, fitting, judging, packaging, reporting, stopping
 from block.checkpoint import Run
 from block.console import say, warn
 from block.data import contract, photos, reading
@@ -102,7 +102,7 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     fails makes the run a failure.
     """
     network, facts = checkpoint.load_weights(run)
-    stages = console.Stages((*exporting.STAGES, *judging.STAGES, *reporting.STAGES))
+    stages = console.Stages((*exporting.STAGES, *judging.STAGES, *packaging.STAGES, *reporting.STAGES))
     exporting.export_onnx(run, network, stages)
     exporting.export_tflite(run, stages)
     try:

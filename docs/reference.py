@@ -4,6 +4,7 @@ python docs/reference.py
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,5 +93,7 @@ PAGES = {"README.md": readme, "docs/commands.md": commands_page, "docs/outputs.m
 
 
 if __name__ == "__main__":
+    # train.py is no package that an installation would find
+    sys.path.insert(0, str(ROOT))
     for name, make in PAGES.items():
         (ROOT / name).write_text(make(), encoding="utf-8")

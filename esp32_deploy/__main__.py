@@ -1,15 +1,18 @@
-"""`python -m esp32_deploy inspect MODEL` and `verify MODEL`: what a compiled model costs, and that it is exact."""
+"""`python -m esp32_deploy package · inspect · verify`: a library for a board, what it costs, and that it is exact."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
-from esp32_deploy import inspection, patterns, tflm, verification
+from esp32_deploy import inspection, library, manifest, patterns, recording, tflm, verification
+from esp32_deploy.boards import BOARDS
 from esp32_deploy.compiler import compile_file
 from esp32_deploy.graph import GraphError
+from esp32_deploy.pixels import RESIZE_MODES
 from esp32_deploy.simulate import TARGETS, SimulationError
 from esp32_deploy.tflm import TflmError
 
@@ -25,13 +28,74 @@ class Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except (GraphError, SimulationError, TflmError, ValueError) as error:
+        except (GraphError, SimulationError, TflmError, ValueError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 
 @click.group(cls=Commands)
 def main() -> None:
-    """Compiles int8 TensorFlow Lite models into C++ that streams rows."""
+    """Compiles int8 TensorFlow Lite models into C++ that streams rows, and makes Arduino libraries of them."""
+
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@main.command("package")
+@MODEL
+@click.option("--name", help="Name of the library.  [default: the manifest's]")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The zip to write.  [default: NAME.zip]")
+@click.option(
+    "--runtime",
+    type=click.Choice(library.RUNTIMES),
+    default="stream",
+    show_default=True,
+    help="stream: C++ of its own, little RAM. tflm: the interpreter in the esp32 core 3 or newer.",
+)
+@click.option(
+    "--board",
+    type=click.Choice(list(BOARDS)),
+    default=library.DEFAULT_BOARD,
+    show_default=True,
+    help="Whose pins the Camera sketch starts with.",
+)
+@click.option(
+    "--manifest", "manifest_path", type=FILE, help="What training wrote.  [default: deploy.json beside MODEL]"
+)
+@click.option(
+    "--labels", help='Classes in the order of the outputs, such as "apple,banana".  [default: the manifest\'s]'
+)
+@click.option("--threshold", type=float, help='Probability below which the answer is "not sure".')
+@click.option("--resize", type=click.Choice(RESIZE_MODES), help="How frames become square.")
+@click.option("--decode", type=click.Choice(manifest.DECODES), help="How a grid becomes objects.")
+@click.option("--samples", type=FILE, help="Images (.npy) for the self-test.  [default: seeded patterns]")
+def package_command(
+    model: Path,
+    name: str | None,
+    out: Path | None,
+    runtime: library.Runtime,
+    board: str,
+    manifest_path: Path | None,
+    labels: str | None,
+    samples: Path | None,
+    **overrides: Any,
+) -> None:
+    """Make an Arduino library of MODEL. Flags override what the manifest says; the model itself says the rest.
+
+    Example: python -m esp32_deploy package model_quantized_int8_io.tflite --name fruit_spotter
+    """
+    known = manifest.beside(model) if manifest_path is None else manifest.read(manifest_path)
+    overrides |= {"name": name, "labels": None if labels is None else tuple(map(str.strip, labels.split(",")))}
+    known = replace(known, **{key: value for key, value in overrides.items() if value is not None})
+    target = out or Path(f"{known.name or library.DEFAULT_NAME}.zip")
+    images = None if samples is None else recording.read_samples(samples)
+    made = library.package(model, target, known, runtime=runtime, board=board, samples=images)
+    click.echo(f"Wrote {made.path}: {made.files} files, {made.zip_bytes:,} bytes.")
+    click.echo(
+        f"On the board: {made.ram_bytes:,} bytes of RAM, and {made.frame_bytes:,} for the Camera sketch's frame."
+    )
+    click.echo(
+        f"Next: Arduino IDE, Sketch > Include Library > Add .ZIP Library; then Examples > {made.name} > SelfTest."
+    )
 
 
 @main.command()
@@ -66,7 +130,7 @@ def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: 
     images = patterns.patterns(compiled.input_shape, inputs)
     if photos is not None:
         images = np.concatenate([images, patterns.photos(photos, compiled.input_shape, inputs)])
-    result = verification.verify(compiled, model, images, TARGETS[target])
+    result = verification.verify(compiled, images, tflm.outputs(model, images), TARGETS[target])
     click.echo(json.dumps(result.as_dict()) if as_json else _lines(result.as_dict()))
     if result.first_difference is not None:
         raise click.ClickException(

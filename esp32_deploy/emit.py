@@ -3,7 +3,7 @@
 Weights are reordered for the kernels' inner loops; zero points and biases are in the requantization's constants.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,9 @@ FORMS = ("rising", "two_sided", "exact")
 """Of kernels/requantize.h."""
 LINE_CHARACTERS = 116
 
+NETWORK_KERNELS = ("convolution", "depthwise", "elementwise", "pointwise", "pool", "requantize", "softmax", "stream")
+"""What a streaming network is made of; the other kernels are for what surrounds it."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -48,10 +51,17 @@ def emit(schedule: Schedule, name: str, file_bytes: int, title: str) -> Source:
     files = {
         f"{name}_model.{kind}": environment.get_template(f"model.{kind}.j2").render(values) for kind in ("h", "cpp")
     }
-    for path in sorted((HERE / KERNELS).glob("*.h")):
-        text = path.read_text()
-        files[f"{KERNELS}/{path.name}"] = text.replace(f"namespace {KERNEL_NAMESPACE}", f"namespace {name}")
-    return Source(files, emitter.constant_bytes)
+    return Source(files | kernel_files(NETWORK_KERNELS, name), emitter.constant_bytes)
+
+
+def kernel_files(kernels: Iterable[str], name: str) -> dict[str, str]:
+    """Headers of the kernels named, in the library's namespace, by their path in its src folder."""
+    return {
+        f"{KERNELS}/{kernel}.h": (HERE / KERNELS / f"{kernel}.h")
+        .read_text(encoding="utf-8")
+        .replace(f"namespace {KERNEL_NAMESPACE}", f"namespace {name}")
+        for kernel in kernels
+    }
 
 
 class _Emitter:
@@ -121,7 +131,7 @@ class _Emitter:
 
     def array(self, kind: str, name: str, values: np.ndarray) -> None:
         self.constant_bytes += values.nbytes
-        self.arrays.append(f"alignas(4) constexpr {kind} {name}[] = {{\n{_wrapped(values)}\n}};")
+        self.arrays.append(f"alignas(4) constexpr {kind} {name}[] = {{\n{wrapped(values)}\n}};")
 
     def pointwise(self, number: int, layer: Layer) -> str:
         weights = _convolution(layer).weights.reshape(len(_convolution(layer).weights), -1)
@@ -136,7 +146,7 @@ class _Emitter:
         self.constant_bytes += blocks.nbytes
         self.arrays.append(
             f"alignas(4) constexpr Weights<{blocks.size}> weights_{number} = stored<{blocks.size}>({{\n"
-            f"{_wrapped(blocks)}\n}});"
+            f"{wrapped(blocks)}\n}});"
         )
         return f"{{weights_{number}.values, {self.requantization(number, layer)}, {inputs}, {outputs}}}"
 
@@ -292,8 +302,8 @@ def _place(place: Place) -> str:
     return f"{{{place.offset}, {place.segment}}}"
 
 
-def _wrapped(values: np.ndarray) -> str:
-    """Numbers in lines of an even length."""
+def wrapped(values: np.ndarray) -> str:
+    """Whole numbers as C++ reads them in lines of an even length."""
     lines, line = [], "   "
     for value in values.ravel().tolist():
         # the most negative number has no literal of its own in C++

@@ -12,7 +12,15 @@ import numpy as np
 from esp32_deploy import arithmetic
 from esp32_deploy.arithmetic import Multiplier, SoftmaxScaling, activation_range, quantize_multiplier, same_padding
 from esp32_deploy.graph import Graph, GraphError, Operator, Tensor
-from esp32_deploy.requantize import ExactAdd, ExactRequantization, FastAdd, FastRequantization, search, search_add
+from esp32_deploy.requantize import (
+    ExactAdd,
+    ExactRequantization,
+    FastAdd,
+    FastRequantization,
+    search,
+    search_add,
+    settled,
+)
 from esp32_deploy.servable import USE_TFLM
 
 OFFSET = 128
@@ -309,7 +317,7 @@ def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, fact
         multipliers *= len(wide)
     source_zero = _given(operator.inputs[0]).zero_points[0] + OFFSET
     low, high, zero = _limits(operator)
-    exact = ExactRequantization(
+    defined = ExactRequantization(
         bias=bias - source_zero * wide.sum(axis=1),
         mantissa=np.array([multiplier.mantissa for multiplier in multipliers], np.int64),
         exponent=np.array([multiplier.exponent for multiplier in multipliers], np.int64),
@@ -319,4 +327,5 @@ def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, fact
         least=255 * np.minimum(wide, 0).sum(axis=1),
         greatest=255 * np.maximum(wide, 0).sum(axis=1),
     )
+    exact = settled(defined)
     return Convolution(weights, exact, search(exact))

@@ -12,7 +12,7 @@ where outputs come from both signs, a second offset serves the accumulators belo
 Bytes are unsigned here: u = int8 + 128. a is the sum of weight * u without bias or zero points.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -87,6 +87,30 @@ class FastRequantization:
         if self.zero is not None and self.below is not None:
             sums = sums - np.where(accumulators < self.zero, self.below, 0)
         return np.clip((sums * self.factor) >> 32 >> self.post, 0, 255)
+
+
+def settled(exact: ExactRequantization) -> ExactRequantization:
+    """The same outputs, with channels that never change made like the others.
+
+    Training leaves channels without weights, and converters give them scales and biases that are millions of times
+    off: constants for all channels together would not be found.
+    """
+    is_constant = exact.least == exact.greatest
+    if is_constant.all() or not is_constant.any():
+        return exact
+    real_factors = np.where(is_constant, 0, exact.mantissa * 2.0 ** (exact.exponent - 31.0))
+    example = int(real_factors.argmax())
+    if real_factors[example] == 0:
+        return exact
+    outputs = exact(exact.least)
+    bias = np.rint((outputs - exact.zero_point) / real_factors[example]).astype(np.int64) - exact.least
+    same = replace(
+        exact,
+        bias=np.where(is_constant, bias, exact.bias),
+        mantissa=np.where(is_constant, exact.mantissa[example], exact.mantissa),
+        exponent=np.where(is_constant, exact.exponent[example], exact.exponent),
+    )
+    return same if np.array_equal(same(exact.least), outputs) else exact
 
 
 def search(exact: ExactRequantization) -> FastRequantization | None:

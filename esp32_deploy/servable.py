@@ -25,8 +25,7 @@ EXPORT_NHWC = (
 
 def check(graph: Graph) -> None:
     """Raises GraphError for the first thing in a graph that cannot be compiled."""
-    _check_layout(graph)
-    _check_ends(graph)
+    check_ends(graph)
     known = {graph.inputs[0].index}
     if len(graph.operators) > MOST_OPERATORS:
         raise GraphError(f"The model has {len(graph.operators)} operators; up to {MOST_OPERATORS} are served.")
@@ -38,7 +37,9 @@ def check(graph: Graph) -> None:
         raise GraphError(f"No operator computes the model's output {graph.outputs[0].name!r}; export the model again.")
 
 
-def _check_ends(graph: Graph) -> None:
+def check_ends(graph: Graph) -> None:
+    """Raises GraphError for a model that does not take one int8 image (1, height, width, channels), or gives more."""
+    _check_layout(graph)
     for what, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         if len(tensors) != 1:
             raise GraphError(f"The model has {len(tensors)} {what}s; models with one can be served: {USE_TFLM}.")

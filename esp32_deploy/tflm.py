@@ -7,6 +7,7 @@ report to standard error.
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,23 +24,29 @@ class TflmError(RuntimeError):
     """TensorFlow Lite Micro is missing, or does not run a model."""
 
 
+@dataclass(frozen=True)
+class Run:
+    """What it gave, (N, ...) int8, and the smallest arena that serves the model, as its own allocator reports it."""
+
+    outputs: np.ndarray
+    arena_bytes: int | None
+
+
 def outputs(model: Path, inputs: np.ndarray) -> np.ndarray:
     """What it gives on int8 inputs (N, height, width, channels), (N, ...) int8; raises TflmError."""
-    return _run(model, inputs)[0]
+    return run(model, inputs).outputs
 
 
 def arena_bytes(model: Path, shape: tuple[int, int, int]) -> int | None:
-    """The smallest arena that serves the model, as its own allocator reports it; None where it does not run."""
+    """The smallest arena that serves the model; None where it does not run."""
     try:
-        report = _run(model, np.zeros((1, *shape), np.int8))[1]
+        return run(model, np.zeros((1, *shape), np.int8)).arena_bytes
     except TflmError:
         return None
-    total = ARENA_TOTAL.search(report)
-    return None if total is None else int(total[1])
 
 
-def _run(model: Path, inputs: np.ndarray) -> tuple[np.ndarray, str]:
-    """Outputs, and the allocator's report."""
+def run(model: Path, inputs: np.ndarray) -> Run:
+    """Runs int8 inputs (N, height, width, channels), one after the other; raises TflmError."""
     if find_spec("tflite_micro") is None:
         raise TflmError("The package tflite-micro is missing; it is what outputs are compared with.")
     with TemporaryDirectory() as folder:
@@ -54,7 +61,8 @@ def _run(model: Path, inputs: np.ndarray) -> tuple[np.ndarray, str]:
                 else done.stderr.strip()[-500:]
             )
             raise TflmError(f"TensorFlow Lite Micro does not run {model}: {reason}.")
-        return np.load(outputs_path), done.stderr
+        total = ARENA_TOTAL.search(done.stderr)
+        return Run(np.load(outputs_path), None if total is None else int(total[1]))
 
 
 def _main(model: str, inputs_path: str, outputs_path: str) -> None:

@@ -1,10 +1,17 @@
 import json
+import zipfile
 
+import pytest
 from click.testing import CliRunner
 from conftest import toolchain
 from test_simulate import odd_sizes, write
+from tiny_models import mobilenet
 
 from esp32_deploy.__main__ import main
+
+
+def grid_of_squares():
+    return mobilenet(0.35, 32, cut=4, is_grid=True)
 
 
 def invoke(*arguments):
@@ -46,3 +53,48 @@ def test_a_refusal_is_one_line(shared_data):
     assert result.exit_code == 1
     assert result.output.startswith("Error: The model's input (1, 3, 224, 224) is laid out with the channels first")
     assert result.output.count("\n") == 1
+
+
+def test_package_makes_a_library_of_a_model_and_its_manifest(tmp_path):
+    (tmp_path / "deploy.json").write_text('{"name": "finder", "labels": ["apple", "pear", "plum"]}')
+    model = write(tmp_path, grid_of_squares())
+    out = tmp_path / "library.zip"
+    result = invoke("package", model, "--out", out, "--threshold", 0.7, "--decode", "fuse", "--board", "esp-eye")
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith(f"Wrote {out}: 26 files")
+    with zipfile.ZipFile(out) as archive:
+        assert "least_score = 180" in archive.read("finder/src/finder.h").decode()
+        assert "find_fused" in archive.read("finder/src/finder.cpp").decode()
+        assert "#define BOARD_ESP_EYE" in archive.read("finder/examples/Camera/Camera.ino").decode()
+
+
+def test_flags_override_the_manifest(tmp_path):
+    (tmp_path / "deploy.json").write_text('{"name": "finder", "labels": ["apple"], "resize": "fit"}')
+    model, out = write(tmp_path, grid_of_squares()), tmp_path / "library.zip"
+    result = invoke("package", model, "--out", out, "--name", "spotter2", "--labels", "a, b,c", "--resize", "squash")
+    assert result.exit_code == 0, result.output
+    with zipfile.ZipFile(out) as archive:
+        known = json.loads(archive.read("spotter2/extras/deploy.json"))
+    assert (known["labels"], known["resize"]) == (["a", "b", "c"], "squash")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--name", "class"], "The library cannot be called 'class': C++ keeps that word for itself."),
+        (["--threshold", "7"], "threshold is 7.0; choose more than 0 and at most 1, such as 0.6."),
+        (["--labels", "a,b"], "2 labels (a, b) for a model of 3 classes"),
+    ],
+)
+def test_package_refuses_in_one_line(arguments, message, tmp_path):
+    result = invoke("package", write(tmp_path, grid_of_squares()), "--labels", "a,b,c", *arguments)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: {message}")
+    assert result.output.count("\n") == 1
+
+
+def test_package_refuses_samples_that_are_no_array(tmp_path):
+    (tmp_path / "samples.npy").write_text("photos")
+    model = write(tmp_path, grid_of_squares())
+    result = invoke("package", model, "--labels", "a,b,c", "--samples", tmp_path / "samples.npy")
+    assert "samples.npy cannot be read as a .npy file" in result.output

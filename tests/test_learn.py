@@ -29,6 +29,7 @@ FILES = {
     "predictions.csv",
     "report.html",
     "settings.json",
+    "vision_model.zip",
     "weights.pt",
 }
 MODELS = ("model.onnx", "model.tflite", "model_quantized_int8_io.tflite")
@@ -74,7 +75,7 @@ def test_a_run_prints_a_row_an_epoch_and_not_one_foreign_line(finished):
     assert (
         f"Training once more, on all 80 images, {best} epochs as was best: the 6 test images judge the result" in lines
     )
-    assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/7]" for n in range(1, 8)]
+    assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/8]" for n in range(1, 9)]
     starts = (
         "Data",
         "Device",

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from esp32_deploy import graph
 from esp32_deploy.arithmetic import add_scaling, quantize_multiplier
 from esp32_deploy.lower import Addition, Convolution, lower
-from esp32_deploy.requantize import ExactAdd, ExactRequantization, search, search_add
+from esp32_deploy.requantize import ExactAdd, ExactRequantization, search, search_add, settled
 
 CHANNELS = 4
 
@@ -93,3 +93,23 @@ def test_the_exact_form_clamps(seed):
     outputs = exact(np.stack([exact.least, exact.greatest]))
     assert outputs.min() >= 10
     assert outputs.max() <= 200
+
+
+@pytest.mark.parametrize("bias", [-(2**30), 2**30, 1, 77_000_000])
+@pytest.mark.parametrize("zero_point", [0, 128])
+def test_channels_without_weights_do_not_spoil_the_search(bias, zero_point):
+    exact = layer(1, 1e-3, zero_point)
+    for values, value in ((exact.bias, bias), (exact.exponent, -23), (exact.least, 0), (exact.greatest, 0)):
+        values[2] = value
+    same = settled(exact)
+    sums = np.linspace(exact.least, exact.greatest, 1001).astype(np.int64)
+    np.testing.assert_array_equal(same(sums), exact(sums))
+    fast = search(same)
+    assert fast is not None
+    assert_equal_where_it_matters(exact, fast)
+
+
+def test_layers_of_constants_stay_as_they_are():
+    exact = layer(1, 1e-3, 0)
+    exact.least[:] = exact.greatest[:] = 0
+    assert settled(exact) is exact

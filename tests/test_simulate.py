@@ -91,7 +91,31 @@ def head_alone():
     return model
 
 
-MODELS = (flat_windows, head_alone, grid, odd_sizes, uneven_windows, padded_pool_and_wide_windows, branches)
+def channels_without_weights():
+    model = TinyModel((1, 9, 9, 3))
+    first = model.convolution(0, 8, (3, 3), (2, 2), activation="RELU6", output=(6 / 255, -128))
+    weights, bias = (model.tensors[index] for index in model.operators[0].inputs[1:])
+    for tensor in (weights, bias):
+        model.buffers[tensor.buffer].data = model.buffers[tensor.buffer].data.copy()
+    # as converters leave them: hardly any scale, and a bias that fills its bits
+    for channel, constant in ((1, -(2**30)), (4, 2**30), (6, 2**20)):
+        model.buffers[weights.buffer].data.reshape(8, -1)[channel] = 0
+        model.buffers[bias.buffer].data.view(np.int32)[channel] = constant
+        weights.quantization.scale[channel] *= 2.0**-14
+    model.softmax(model.convolution(model.convolution(first, 1, (3, 3), depthwise=True), 5))
+    return model
+
+
+MODELS = (
+    channels_without_weights,
+    flat_windows,
+    head_alone,
+    grid,
+    odd_sizes,
+    uneven_windows,
+    padded_pool_and_wide_windows,
+    branches,
+)
 
 
 def write(folder, model):

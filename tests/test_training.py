@@ -49,7 +49,7 @@ def test_the_best_epoch_is_marked_by_validation_loss():
 
 def test_the_same_seed_gives_the_same_weights():
     one, other, different = (
-        fit(trainer(seed=seed, augment=photo_augmentation(48)))[1][-1][1].state_dict() for seed in (1, 1, 2)
+        fit(trainer(seed=seed, augment=photo_augmentation()))[1][-1][1].state_dict() for seed in (1, 1, 2)
     )
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert not all(torch.equal(one[name], different[name]) for name in one)
@@ -147,7 +147,7 @@ def test_training_uses_no_worker_processes():
 def test_augmented_images_keep_shape_and_range_and_differ(channels):
     torch.manual_seed(0)
     image = torch.rand(channels, 48, 48)
-    augment = photo_augmentation(48)
+    augment = photo_augmentation()
     (one, label), (other, _) = augment(image, 2), augment(image, 2)
     assert label == 2
     assert one.shape == image.shape

@@ -206,24 +206,24 @@ def window_options(stride, padding, activation):
     }
 
 
-def mobilenet(width, size, classes=4, cut=7, is_grid=False):
+def mobilenet(width, size, classes=4, cut=7, is_grid=False, channels=3):
     """A MobileNetV2 of random weights up to its block `cut`, with this project's heads: a classifier's or a grid."""
-    model = TinyModel((1, size, size, 3))
+    model = TinyModel((1, size, size, channels))
     relu6 = {"activation": "RELU6", "output": (6 / 255, -128)}
 
-    def channels(count):
-        scaled = max(8, int(count * width + 4) // 8 * 8)
-        return scaled + 8 if scaled < 0.9 * count * width else scaled
+    def scaled(count):
+        divisible = max(8, int(count * width + 4) // 8 * 8)
+        return divisible + 8 if divisible < 0.9 * count * width else divisible
 
-    rows = model.convolution(0, channels(32), (3, 3), (2, 2), **relu6)
+    rows = model.convolution(0, scaled(32), (3, 3), (2, 2), **relu6)
     blocks = [(1, 16, 1), (6, 24, 2), (6, 24, 1), (6, 32, 2), (6, 32, 1), (6, 32, 1)]
     for expansion, count, stride in blocks[: cut - 1]:
         source, inputs = rows, model.shape_of(rows)[3]
         if expansion > 1:
             rows = model.convolution(rows, inputs * expansion, **relu6)
         rows = model.convolution(rows, 1, (3, 3), (stride, stride), depthwise=True, **relu6)
-        rows = model.convolution(rows, channels(count))
-        if stride == 1 and channels(count) == inputs:
+        rows = model.convolution(rows, scaled(count))
+        if stride == 1 and scaled(count) == inputs:
             rows = model.add(source, rows)
     head = model.convolution(rows, 32, activation="RELU", output=(0.03, -128))
     if is_grid:

@@ -88,9 +88,13 @@ class Outputs:
     def prepared(self) -> Path:
         return self.directory / "prepared"
 
+    def library(self, name: str) -> Path:
+        """The Arduino library's zip."""
+        return self.directory / f"{name}.zip"
+
     @property
     def made_from_weights(self) -> tuple[Path, ...]:
-        """What is out of date as soon as weights.pt changes."""
+        """What is out of date as soon as weights.pt changes, beside the Arduino library."""
         return (
             self.onnx,
             self.tflite_float32,

@@ -10,9 +10,7 @@ from torch.nn import functional as F
 from block.model.network import Detector, NetworkShape
 from block.settings import Loss
 
-# how much more a cell with an object counts than one without
-SOFTMAX_OBJECT_WEIGHT = 5.0
-# Edge Impulse's FOMO
+# how much more a cell with an object counts than one without in Edge Impulse's FOMO
 EDGE_IMPULSE_OBJECT_WEIGHT = 100.0
 
 Judge = Callable[[np.ndarray, Sequence[np.ndarray]], float]
@@ -46,14 +44,16 @@ class DetectionTask:
         return torch.from_numpy(np.stack([box_grid(boxes, self.classes, self.grid, self.size) for boxes in labels]))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Of logits and target grids, a mean over cells in which those with objects count more."""
+        """Of logits and target grids, the mean over cells.
+
+        softmax: all cells count alike, so that a probability is one, and neighbours that share a centre add up.
+        edge-impulse: each channel by itself, objects counting a hundred times.
+        """
         if self.kind == "edge-impulse":
             weights = torch.ones_like(targets)
             weights[:, 1:] += (EDGE_IMPULSE_OBJECT_WEIGHT - 1) * targets[:, 1:]
             return F.binary_cross_entropy_with_logits(outputs, targets, weights)
-        by_cell = F.cross_entropy(outputs, targets, reduction="none")  # (B, grid, grid)
-        weights = 1 + (SOFTMAX_OBJECT_WEIGHT - 1) * (1 - targets[:, 0])
-        return (by_cell * weights).sum() / weights.sum()
+        return F.cross_entropy(outputs, targets)
 
     def validate(self, outputs: Tensor, labels: Sequence[np.ndarray]) -> tuple[float, float]:
         """Loss and the judge's score of all validation images' logits."""

@@ -43,7 +43,7 @@ def describe_data(data: BlockData) -> None:
             warn(f"no training image shows {name!r}; the network cannot learn it.")
 
 
-def describe_results(outputs: Outputs, scores: SplitScores, costs: Footprint) -> None:
+def describe_results(library_name: str, outputs: Outputs, scores: SplitScores, costs: Footprint) -> None:
     """The table of scores, the memory, and what to do next."""
     for split, by_runtime in scores.items():
         say()
@@ -61,7 +61,7 @@ def describe_results(outputs: Outputs, scores: SplitScores, costs: Footprint) ->
     say()
     describe_costs(costs)
     say()
-    describe_next(outputs)
+    describe_next(library_name, outputs)
 
 
 def describe_costs(footprint: Footprint) -> None:
@@ -75,7 +75,7 @@ def describe_costs(footprint: Footprint) -> None:
         say(f"  TensorFlow Lite Micro would take an arena of {arena} in one piece, and {model} of flash")
 
 
-def describe_next(outputs: Outputs) -> None:
+def describe_next(library_name: str, outputs: Outputs) -> None:
     """What lies where, and the commands that one would give next."""
     say(f"Everything lies in {outputs.directory}; metrics.json has all figures. Next:")
     if outputs.report.exists():
@@ -84,6 +84,9 @@ def describe_next(outputs: Outputs) -> None:
     say(
         f"  draw it on photos of yours     {console.command('-m', 'block', 'predict', model, 'PHOTO', '--out', 'seen')}"
     )
+    library = outputs.library(library_name)
+    if library.exists():
+        say(f"  put it on the board            add {library} in the Arduino IDE: Sketch, Include Library, Add .ZIP")
     say(f"  see what it costs, by layer    {console.command('-m', 'esp32_deploy', 'inspect', model)}")
 
 

@@ -1,0 +1,261 @@
+"""An Arduino library around a model: `package` writes the zip that the Arduino IDE takes.
+
+Everything in it follows from the .tflite, deploy.json and the choices made: the same zip, byte for byte.
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from esp32_deploy import arduino_rules, boards, compiler, emit, interpreter, meaning, recording, servable, tflm
+from esp32_deploy import graph as graphs
+from esp32_deploy import manifest as manifests
+from esp32_deploy.arduino_rules import LibraryError
+from esp32_deploy.boards import BOARDS
+from esp32_deploy.graph import Graph
+from esp32_deploy.manifest import Manifest
+from esp32_deploy.meaning import Meaning
+
+Runtime = Literal["stream", "tflm"]
+RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+DEFAULT_BOARD = "ai-thinker"
+DEFAULT_NAME = "vision_model"
+
+LIBRARY_VERSION = "1.0.0"
+AUTHOR = "The ESP32 vision block contributors"
+URL = "https://docs.espressif.com/projects/arduino-esp32/en/latest/libraries.html"
+TEMPLATES = Path(__file__).parent / "templates" / "library"
+# of a manifest's figures, those that say how good the network is
+QUALITY_FIGURES = ("accuracy", "loss", "f1", "precision", "recall")
+
+MOST_DETECTIONS = 64
+SUM_BYTES = 4
+"""Of kernels/pixels.h; three for a pixel."""
+
+# of zip's own calendar: a library made later is not another one
+ZIP_TIME = (1980, 1, 1, 0, 0, 0)
+ZIP_FILE_MODE = 0o644
+UNIX = 3
+
+
+@dataclass(frozen=True)
+class Package:
+    """A library that was written, and what it takes on a board."""
+
+    path: Path
+    name: str
+    files: int
+    zip_bytes: int
+    ram_bytes: int
+    """For the network's rows or the interpreter's arena, and for reading frames; without a few hundred of stack."""
+    frame_bytes: int
+    """Of the frame that the Camera sketch asks for without PSRAM."""
+
+
+def package(
+    model: Path,
+    out: Path,
+    manifest: Manifest | None = None,
+    *,
+    runtime: Runtime = "stream",
+    board: str = DEFAULT_BOARD,
+    samples: np.ndarray | None = None,
+) -> Package:
+    """Writes the Arduino library of an int8 .tflite as the zip `out`.
+
+    `manifest` says what the model does not (labels, how images were made square, threshold, figures); without one,
+    deploy.json or labels.txt beside the model. `samples` (N, height, width, channels), float in 0..1, uint8 or int8,
+    are what the self-test runs; without them, seeded patterns. At the end of a training run:
+
+        package(outputs.tflite_int8, out_directory / f"{settings.library_name}.zip", samples=validation.features)
+
+    Raises GraphError for a model that cannot be served, ManifestError, SamplesError or LibraryError for what does not
+    fit it, and TflmError where TensorFlow Lite Micro, whose outputs the self-test expects, does not run. All but
+    TflmError are ValueErrors. `out` is written whole or not at all.
+    """
+    if board not in BOARDS:
+        raise LibraryError(f"Board {board!r} is not known; choose from {', '.join(BOARDS)}.")
+    graph = graphs.read(model)
+    (servable.check if runtime == "stream" else servable.check_ends)(graph)
+    known = manifests.beside(model) if manifest is None else manifest
+    meant = meaning.of(graph, known)
+    name = known.name or DEFAULT_NAME
+    arduino_rules.check_name(name)
+    recorded = recording.record(samples, meant.input_shape)
+    measured = tflm.run(model, recorded.images)
+    values = _values(graph, meant, name, board) | {
+        "runtime": runtime,
+        "arena_bytes": measured.arena_bytes,
+        "knows_resize": known.resize is not None,
+        "figures": _figures(known),
+        "origin": recorded.origin,
+        "inputs": _as_bytes(recorded.images),
+        "outputs": _as_bytes(measured.outputs),
+    }
+    if runtime == "stream":
+        compiled = compiler.compile_file(model, name)
+        values |= {"segments": compiled.schedule.segments, "constant_bytes": compiled.source.constant_bytes}
+        sources: Mapping[str, str] = compiled.source.files
+    else:
+        values |= {"segments": (interpreter.memory_bytes(measured.arena_bytes),), "constant_bytes": graph.file_bytes}
+        sources = _interpreter_sources(graph, model, values)
+    values |= {"memory_bytes": sum(values["segments"]), "reader_bytes": frame_reader_bytes(meant.input_shape)}
+    texts = _texts(name, values, sources)
+    texts["extras/deploy.json"] = _json(replace(meant.completed(known), name=name))
+    contents = {path: text.encode() for path, text in texts.items()}
+    contents[f"extras/{name}.tflite"] = model.read_bytes()
+    arduino_rules.check(name, contents)
+    content = _zipped(name, contents)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    temporary = out.with_name(f"{out.name}.part")
+    temporary.write_bytes(content)
+    temporary.replace(out)
+    ram_bytes = values["memory_bytes"] + values["reader_bytes"]
+    return Package(out, name, len(contents), len(content), ram_bytes, values["small_bytes"])
+
+
+def frame_reader_bytes(shape: tuple[int, int, int]) -> int:
+    """What the library's object holds beside the network: a row of sums and a row of the input."""
+    _, width, channels = shape
+    return width * (3 * SUM_BYTES + channels)
+
+
+def _values(graph: Graph, meant: Meaning, name: str, board: str) -> dict[str, Any]:
+    """What the templates show of a model, whichever the runtime."""
+    size, _, channels = meant.input_shape
+    large, small = boards.frame_sizes(size, channels, meant.resize)
+    detects = meant.task == "detection"
+    named = _enumerated(meant.labels)
+    return {
+        "name": name,
+        "class_name": "Detector" if detects else "Classifier",
+        "detects": detects,
+        "labels": meant.labels,
+        "least_score": meant.least_score,
+        "threshold": meant.threshold,
+        "resize": meant.resize,
+        "decode": meant.decode,
+        "softmax": meant.softmax,
+        "most_detections": MOST_DETECTIONS,
+        "input": meant.input_shape,
+        "output": meant.output_shape,
+        "is_gray": channels == 1,
+        "file_bytes": graph.file_bytes,
+        "macs": graph.macs,
+        "version": LIBRARY_VERSION,
+        "author": AUTHOR,
+        "url": URL,
+        "sentence": f"Finds {named} in camera frames." if detects else f"Tells whether a camera sees {named}.",
+        "paragraph": "A neural network for the ESP32-CAM and boards like it, with sketches that try it out.",
+        "board": BOARDS[board].macro,
+        "board_settings": BOARDS[board].settings,
+        "boards": list(BOARDS.values()),
+        "large": large,
+        "small": small,
+        "large_bytes": large.frame_bytes(channels),
+        "small_bytes": small.frame_bytes(channels),
+    }
+
+
+def _figures(manifest: Manifest) -> list[tuple[str, str]]:
+    """How good the int8 network is, as far as the manifest says, for people."""
+    known = manifest.figures
+    measured_on = f" ({known['split']}, {known['images']} images)" if {"split", "images"} <= known.keys() else ""
+    return [
+        (f"{name} of the int8 network{measured_on}", f"{known[name]:.3f}")
+        for name in QUALITY_FIGURES
+        if isinstance(known.get(name), int | float)
+    ]
+
+
+def _enumerated(labels: tuple[str, ...], most: int = 8) -> str:
+    """Labels in a sentence."""
+    shown = list(labels) if len(labels) <= most else [*labels[:most], f"{len(labels) - most} more"]
+    return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
+
+
+def _texts(name: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, str]:
+    """Every text of the library by its path below the top folder."""
+    kernels = ["error", "pixels", *(["decode"] if values["detects"] else [])]
+    kernels += ["requantize", "softmax"] if values["softmax"] else []
+    templates = {
+        "library.properties": "library.properties.j2",
+        "library.json": "library.json.j2",
+        "keywords.txt": "keywords.txt.j2",
+        "README.md": "README.md.j2",
+        "LICENSE": "LICENSE",
+        f"src/{name}.h": "library.h.j2",
+        f"src/{name}.cpp": "library.cpp.j2",
+        "examples/Camera/Camera.ino": "examples/Camera.ino.j2",
+        "examples/Camera/boards.h": "examples/boards.h.j2",
+        "examples/SelfTest/SelfTest.ino": "examples/SelfTest.ino.j2",
+        "examples/SelfTest/recorded.h": "examples/recorded.h.j2",
+    }
+    environment = _environment()
+    texts = {path: environment.get_template(template).render(values) for path, template in templates.items()}
+    texts |= {f"src/{path}": text for path, text in {**sources, **emit.kernel_files(kernels, name)}.items()}
+    return texts
+
+
+def _environment() -> Environment:
+    environment = Environment(loader=FileSystemLoader(TEMPLATES), undefined=StrictUndefined, keep_trailing_newline=True)
+    environment.filters |= {
+        "literal": cpp_literal,
+        "json": json.dumps,
+        "numbers": emit.wrapped,
+        "cell": lambda text: text.replace("|", "\\|"),
+    }
+    return environment
+
+
+def cpp_literal(text: str) -> str:
+    """A text as a C++ string; what does not print, or means something to the compiler, becomes octal."""
+    escaped = "".join(
+        character
+        if character.isprintable() and character not in '"\\?'
+        else "".join(f"\\{byte:03o}" for byte in character.encode())
+        for character in text
+    )
+    return f'"{escaped}"'
+
+
+def _interpreter_sources(graph: Graph, model: Path, values: Mapping[str, Any]) -> dict[str, str]:
+    """The model for the interpreter of the esp32 core, by path in the library's src folder."""
+    known = {
+        **values,
+        "operators": [interpreter.resolver_method(name) for name in graph.operator_names],
+        "model_file": emit.wrapped(np.frombuffer(model.read_bytes(), np.uint8)),
+    }
+    return {
+        f"{values['name']}_model.{kind}": _environment().get_template(f"tflm_model.{kind}.j2").render(known)
+        for kind in ("h", "cpp")
+    }
+
+
+def _json(manifest: Manifest) -> str:
+    return json.dumps(manifest.as_dict(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _as_bytes(values: np.ndarray) -> list[np.ndarray]:
+    """int8 as unsigned bytes, one flat array for each image."""
+    return list((values.astype(np.int16) + 128).astype(np.uint8).reshape(len(values), -1))
+
+
+def _zipped(name: str, files: Mapping[str, bytes]) -> bytes:
+    """A zip of one folder, the same for the same files."""
+    buffer = BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for path in sorted(files):
+            entry = zipfile.ZipInfo(f"{name}/{path}", ZIP_TIME)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.create_system = UNIX
+            entry.external_attr = ZIP_FILE_MODE << 16
+            archive.writestr(entry, files[path])
+    return buffer.getvalue()

@@ -1,0 +1,59 @@
+"""The images that a board's self-test runs: samples of real data where there are some, else seeded patterns."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from esp32_deploy import patterns
+
+MOST_IMAGES = 4
+MOST_BYTES = 96 * 1024
+"""Of flash; one image is always recorded."""
+PLAIN_PATTERNS = 3
+"""Black, white and grey come first among the patterns, and prove little."""
+
+
+class SamplesError(ValueError):
+    """Samples that are no images for the model."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Images as int8 (N, height, width, channels), and where they come from."""
+
+    images: np.ndarray
+    origin: str
+
+
+def read_samples(path: Path) -> np.ndarray:
+    """An array of images, not yet in memory; raises SamplesError for a file that is no .npy."""
+    try:
+        return np.load(path, mmap_mode="r")
+    except (OSError, ValueError) as error:
+        raise SamplesError(f"{path} cannot be read as a .npy file: {error}.") from error
+
+
+def record(samples: np.ndarray | None, shape: tuple[int, int, int]) -> Recording:
+    """Up to four images, evenly from `samples` (N, height, width, channels): float in 0..1, uint8 or int8.
+
+    Raises SamplesError for another shape or type.
+    """
+    count = max(1, min(MOST_IMAGES, MOST_BYTES // int(np.prod(shape))))
+    if samples is None:
+        return Recording(patterns.patterns(shape, PLAIN_PATTERNS + count)[PLAIN_PATTERNS:], "seeded patterns")
+    if samples.ndim != 4 or samples.shape[1:] != shape or not len(samples):
+        wanted = ", ".join(map(str, shape))
+        raise SamplesError(f"The samples have the shape {samples.shape}; (N, {wanted}) is expected.")
+    chosen = np.unique(np.linspace(0, len(samples) - 1, count).astype(int))
+    return Recording(_as_int8(np.array(samples[chosen])), "samples of real data")
+
+
+def _as_int8(images: np.ndarray) -> np.ndarray:
+    if images.dtype == np.int8:
+        return images
+    if images.dtype == np.uint8:
+        return (images.astype(np.int16) - 128).astype(np.int8)
+    if not np.issubdtype(images.dtype, np.floating) or images.min() < 0 or images.max() > 1:
+        raise SamplesError(f"The samples are {images.dtype}; float in 0..1, uint8 or int8 is expected.")
+    return (np.rint(images * 255) - 128).astype(np.int8)

@@ -1,0 +1,26 @@
+// The operators that a network registers: as many as the resolver has room for.
+#pragma once
+
+#include <tensorflow/lite/micro/micro_interpreter.h>
+
+namespace tflite {
+
+template <unsigned Most>
+class MicroMutableOpResolver : public MicroOpResolver {
+ public:
+  TfLiteStatus AddAdd() { return add(); }
+  TfLiteStatus AddAveragePool2D() { return add(); }
+  TfLiteStatus AddConv2D() { return add(); }
+  TfLiteStatus AddDepthwiseConv2D() { return add(); }
+  TfLiteStatus AddFullyConnected() { return add(); }
+  TfLiteStatus AddMaxPool2D() { return add(); }
+  TfLiteStatus AddMean() { return add(); }
+  TfLiteStatus AddPad() { return add(); }
+  TfLiteStatus AddReshape() { return add(); }
+  TfLiteStatus AddSoftmax() { return add(); }
+
+ private:
+  TfLiteStatus add() { return ++added <= Most ? kTfLiteOk : kTfLiteError; }
+};
+
+}  // namespace tflite

@@ -1,0 +1,18 @@
+// A model is its bytes.
+#pragma once
+
+#include <string.h>
+
+#ifndef ARDUINOSTL_M_H
+#error "flatbuffers would include utility.h, which the esp32 core has not"
+#endif
+
+namespace tflite {
+
+struct Model {};
+
+inline const Model* GetModel(const void* file) {
+  return memcmp(static_cast<const char*>(file) + 4, "TFL3", 4) == 0 ? static_cast<const Model*>(file) : nullptr;
+}
+
+}  // namespace tflite

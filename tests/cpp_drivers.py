@@ -1,0 +1,38 @@
+"""Programs of tests/drivers: kernels behind a pipe, with sanitizers, so that hypothesis can ask them many things."""
+
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+
+from conftest import toolchain
+
+from esp32_deploy.emit import kernel_files
+
+DRIVERS = Path(__file__).parent / "drivers"
+FLAGS = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def compile_driver(name, kernel, folder, compiler="g++", flags=SANITIZERS):
+    toolchain("host")
+    for path, text in kernel_files([kernel], "fruit").items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_text(text)
+    program = folder / name
+    command = [compiler, *FLAGS, *flags, f"-I{folder}", str(DRIVERS / f"{name}.cpp"), "-o", str(program)]
+    subprocess.run(command, check=True)
+    return program
+
+
+@contextmanager
+def running(program):
+    with subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+
+        def ask(request, read):
+            process.stdin.write(request)
+            process.stdin.flush()
+            return read(process.stdout)
+
+        yield ask
+        process.stdin.close()
+        assert process.wait(10) == 0

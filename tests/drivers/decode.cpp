@@ -1,0 +1,32 @@
+// Reads grids from standard input, one after the other, and writes the objects that the board finds.
+#include "kernels/decode.h"
+
+#include <stdio.h>
+
+#include <vector>
+
+int main() {
+  // height, width, channels, cell in px, threshold in 256ths, 1 for peaks; then the grid's bytes
+  uint32_t numbers[6];
+  static fruit::Objects<64> objects;
+  while (fread(numbers, sizeof numbers, 1, stdin) == 1) {
+    const auto [height, width, channels, cell_px, least, is_peaks] = numbers;
+    std::vector<uint8_t> cells(static_cast<size_t>(height) * width * channels);
+    if (fread(cells.data(), cells.size(), 1, stdin) != 1) return 1;
+    const fruit::Grid grid{height, width, channels, cell_px, static_cast<uint16_t>(least)};
+    const auto step = [&](size_t row, size_t column, size_t channel) -> uint16_t {
+      return cells.at((row * grid.width + column) * grid.channels + channel);
+    };
+    std::vector<fruit::Rectangle> rectangles(fruit::most_rectangles(height, width));
+    objects.count = objects.left_out = 0;
+    if (is_peaks == 1)
+      fruit::find_peaks(grid, step, objects);
+    else
+      fruit::find_fused(grid, step, rectangles.data(), objects);
+    const uint32_t counts[2] = {static_cast<uint32_t>(objects.count), static_cast<uint32_t>(objects.left_out)};
+    fwrite(counts, sizeof counts, 1, stdout);
+    fwrite(objects.found, sizeof(fruit::Object), objects.count, stdout);
+    fflush(stdout);
+  }
+  return 0;
+}

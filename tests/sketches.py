@@ -1,0 +1,64 @@
+"""Compiles a packaged library and its sketches for the host, against tests/arduino_stand_ins, and runs them."""
+
+import os
+import subprocess
+import zipfile
+from pathlib import Path
+
+from conftest import toolchain
+
+STAND_INS = Path(__file__).parent / "arduino_stand_ins"
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+RUN_SECONDS = 120
+
+
+class CompilerError(Exception):
+    """What the compiler says."""
+
+
+def unpack(zip_path, folder):
+    with zipfile.ZipFile(zip_path) as archive:
+        archive.extractall(folder)
+    return folder / zip_path.stem
+
+
+def compile_cpp(path, result, includes, compiler="g++", flags=()):
+    command = [compiler, "-std=c++17", "-O1", *WARNINGS, *flags, *(f"-I{folder}" for folder in includes), "-c"]
+    # what is under test must not warn; a sketch's main file gets Arduino.h in front of it, as Arduino does
+    sketch = ["-include", "Arduino.h", "-x", "c++"] if path.suffix == ".ino" else []
+    done = subprocess.run([*command, *sketch, str(path), "-o", str(result)], capture_output=True, text=True)
+    if done.returncode:
+        raise CompilerError(done.stderr)
+    return result
+
+
+def compile_library(library, folder, compiler="g++", flags=SANITIZERS):
+    """The library's sources as object files."""
+    toolchain("host")
+    includes = (library / "src", STAND_INS)
+    return [
+        compile_cpp(path, folder / f"{path.stem}.o", includes, compiler, flags)
+        for path in sorted((library / "src").glob("*.cpp"))
+    ]
+
+
+def compile_sketch(library, sketch, objects, folder, flags=SANITIZERS):
+    """A program that runs a sketch; flags must be those of the library."""
+    ino = library / "examples" / sketch / f"{sketch}.ino"
+    includes = (library / "src", STAND_INS)
+    parts = [
+        compile_cpp(path, folder / f"{sketch}_{path.stem}.o", includes, "g++", flags)
+        for path in (ino, STAND_INS / "board.cpp")
+    ]
+    program = folder / sketch
+    subprocess.run(["g++", *flags, *map(str, (*parts, *objects)), "-o", str(program)], check=True)
+    return program
+
+
+def run(program, **scene):
+    """The lines that a sketch prints, in a scene of the stand-in board."""
+    environment = os.environ | {name: str(value) for name, value in scene.items()}
+    done = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=RUN_SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout.splitlines()

@@ -1,0 +1,28 @@
+import pytest
+
+from esp32_deploy.boards import BOARDS, LARGEST_BLOCK_BYTES, frame_sizes
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "resize", "with_psram", "without"),
+    [
+        (96, 3, "crop", "96X96", "96X96"),
+        (96, 3, "squash", "QQVGA", "QQVGA"),
+        (96, 1, "fit", "QQVGA", "QQVGA"),
+        (160, 3, "crop", "HQVGA", "HQVGA"),
+        (224, 3, "crop", "240X240", "HQVGA"),
+        (224, 1, "crop", "240X240", "240X240"),
+        (224, 3, "squash", "QVGA", "HQVGA"),
+        (320, 3, "squash", "VGA", "HQVGA"),
+    ],
+)
+def test_the_camera_is_asked_for_the_smallest_frame_that_will_do(size, channels, resize, with_psram, without):
+    large, small = frame_sizes(size, channels, resize)
+    assert (large.name, small.name) == (with_psram, without)
+    assert small.frame_bytes(channels) <= LARGEST_BLOCK_BYTES
+
+
+@pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
+def test_no_pin_has_two_jobs(board):
+    pins = [board.xclk, board.sda, board.scl, *board.data, board.vsync, board.href, board.pclk]
+    assert len(set(pins)) == len(pins) == 14
