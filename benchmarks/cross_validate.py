@@ -83,7 +83,7 @@ def judge_fold(
     backbone.load_into(network, weights, 3)
     augment = photo_augmentation() if recipe["augment"] else None
     choices = training.Recipe(**{**recipe, "augment": augment, "seed": seed})
-    task = classification.ClassificationTask(train.labels, len(classes))
+    task = classification.ClassificationTask(train.labels, len(classes), evaluate.cross_entropy)
     kept: dict[str, Any] = {}
 
     def keep(epoch: training.Epoch, judged: Any) -> None:

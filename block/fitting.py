@@ -138,12 +138,12 @@ def training_recipe(run: Run, started: float) -> "training.Recipe":
 
 def learning_task(run: Run, network: "nn.Module") -> "training.Task":
     """What this run's network is to learn."""
-    from block.measure import detections
+    from block.measure import detections, evaluate
     from block.model import classification, detection
 
     data, settings = run.data, run.settings
     if data.task == "classification":
-        return classification.ClassificationTask(data.train.labels, len(data.classes))
+        return classification.ClassificationTask(data.train.labels, len(data.classes), evaluate.cross_entropy)
 
     def judge(grids: np.ndarray, boxes: Any) -> float:
         rows = detections.curve(grids, boxes, data.size, settings.decode, JUDGE_THRESHOLDS)

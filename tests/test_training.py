@@ -10,6 +10,7 @@ from torch import nn
 from block.data.augment import photo_augmentation
 from block.data.reading import Split
 from block.errors import BlockError
+from block.measure.evaluate import cross_entropy
 from block.model import training
 from block.model.classification import ClassificationTask, build_network, class_weights
 from block.model.network import NetworkShape
@@ -26,7 +27,9 @@ def trainer(*, network=None, images=24, **choices):
     training.seed_everything(1)
     train = split(images, 0)
     network = network or build_network(NetworkShape(0.35, "block_5", 3, 3, 48))
-    return Trainer(network, ClassificationTask(train.labels, 3), [train], split(9, 1), recipe, torch.device("cpu"))
+    return Trainer(
+        network, ClassificationTask(train.labels, 3, cross_entropy), [train], split(9, 1), recipe, torch.device("cpu")
+    )
 
 
 def fit(trainer):
@@ -76,7 +79,7 @@ def test_the_judged_network_is_judged_as_it_will_be_used():
 
 def test_a_mistake_on_a_rare_class_costs_more():
     labels = np.array([0] * 16 + [1] * 4)
-    task = ClassificationTask(labels, 2)
+    task = ClassificationTask(labels, 2, cross_entropy)
     sure_of_common, sure_of_rare = torch.tensor([[3.0, -3.0]]), torch.tensor([[-3.0, 3.0]])
     both = torch.cat([sure_of_common, sure_of_rare])
     only_rare_wrong = task.loss(torch.cat([sure_of_common] * 2), torch.tensor([0, 1]))

@@ -1,6 +1,6 @@
 """The classification task: its network, targets and loss."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from block.model.network import Classifier, NetworkShape
 # 1 would give every class the same say however few photos it has, 0 ignores the imbalance
 BALANCE = 0.5
 
+Judge = Callable[[np.ndarray, np.ndarray], float]
+
 
 def build_network(shape: NetworkShape) -> nn.Module:
     """A network with random weights whose outputs are logits (B, classes)."""
@@ -19,12 +21,15 @@ def build_network(shape: NetworkShape) -> nn.Module:
 
 
 class ClassificationTask:
-    """One label an image; `train_labels` (N,) class indices set the class weights."""
+    """One label an image; `train_labels` (N,) class indices set the class weights.
+
+    `judge` is the loss of probabilities (N, classes) by which epochs are compared, the lower the better.
+    """
 
     score_name = "accuracy"
 
-    def __init__(self, train_labels: np.ndarray, classes: int) -> None:
-        self.class_weights = class_weights(train_labels, classes)
+    def __init__(self, train_labels: np.ndarray, classes: int, judge: Judge) -> None:
+        self.class_weights, self.judge = class_weights(train_labels, classes), judge
 
     def targets(self, labels: Sequence[int]) -> Tensor:
         """Class indices (B,) as the loss takes them."""
@@ -35,9 +40,9 @@ class ClassificationTask:
         return F.cross_entropy(outputs, targets, self.class_weights.to(outputs.device))
 
     def validate(self, outputs: Tensor, labels: Sequence[int]) -> tuple[float, float]:
-        """Plain cross-entropy and accuracy of all validation images' logits."""
-        targets = self.targets(labels)
-        return F.cross_entropy(outputs, targets).item(), (outputs.argmax(1) == targets).float().mean().item()
+        """The judge's loss and the accuracy of all validation images' logits."""
+        loss = self.judge(outputs.softmax(1).numpy(), np.array(labels))
+        return loss, (outputs.argmax(1) == self.targets(labels)).float().mean().item()
 
     def merit(self, loss: float, score: float) -> float:  # noqa: ARG002
         """The lowest loss is best: on few photos accuracy jumps and says little."""

@@ -84,6 +84,7 @@ def context(
     """What the template shows."""
     task, split = metrics["task"], _judged_split(metrics)
     threshold = metrics["detection"]["threshold"] if task == "detection" else NOT_SURE_THRESHOLD
+    library = outputs.library(metrics["settings"]["library_name"])
     judged = gallery.judge(rows, data, metrics["scores"], task, threshold) if data else []
     return {
         "name": metrics["settings"]["library_name"],
@@ -106,8 +107,8 @@ def context(
         "has_photos": data is not None,
         "board": board_text(metrics["footprint"]),
         "settings": _flat(metrics["settings"]),
-        "zip_name": f"{metrics['settings']['library_name']}.zip",
-        "has_zip": (outputs.directory / f"{metrics['settings']['library_name']}.zip").exists(),
+        "zip_name": library.name,
+        "has_zip": library.exists(),
         "model_name": outputs.tflite_int8.name,
         "class_keys": lambda names: " ".join(str(metrics["classes"].index(name)) for name in names) or NO_CLASS,
     }
