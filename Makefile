@@ -40,7 +40,7 @@ lint: venv
 	$(BIN)/mypy
 
 test: lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # TORCH_INDEX= builds with whichever torch pip finds by itself; not named, the Dockerfile's own index is used
 test-container: venv
