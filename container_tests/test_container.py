@@ -126,7 +126,11 @@ def test_studios_run_with_every_restriction_at_once(image, arrays, everyones):
     assert result.stderr == ""
     assert "not options of this block: --input-shape" in result.stdout
     assert names(everyones) == {"not"}
-    assert set(json.loads((out / "metrics.json").read_text())["scores"]) == {"validation", "holdout"}
+    assert set(json.loads((out / "metrics.json").read_text())["scores"]) == {"holdout"}
+    assert {"squares.zip", "report.html"} <= names(out)
+    model = "/mounted/not/yet/there/model_quantized_int8_io.tflite"
+    inspecting = ["python3", "-m", "esp32_deploy", "inspect", model]
+    assert "CONV_2D" in run(image, options=mount(everyones, "/mounted"), program=inspecting).stdout
 
 
 def test_a_person_draws_the_demo_and_trains_on_it(image, everyones):
