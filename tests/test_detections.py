@@ -81,6 +81,16 @@ def test_the_best_threshold_is_in_the_middle_of_equals():
     assert rows[0]["precision"] == 0.5 and rows[-1]["recall"] == 0
 
 
+@pytest.mark.parametrize("how", ["peaks", "fuse"])
+def test_the_curve_is_what_each_threshold_scores(how):
+    generator = np.random.default_rng(3)
+    grids = generator.dirichlet((3, 1, 1), (4, 5, 5))
+    truths = [boxes((CAT, 0, 0, 20, 20), (DOG, 16, 16, 20, 20))] * 4
+    for row in detections.curve(grids, truths, 40, how, (0.25, 0.5, 0.75)):
+        result = detections.evaluate(grids, truths, CLASSES, 40, row["threshold"], how)
+        assert (result.precision, result.recall, result.f1) == (row["precision"], row["recall"], row["f1"])
+
+
 def test_edge_impulse_counts_a_mistaken_class_once_and_ours_twice():
     result = scores(grid_with((0, 0, CAT, 0.9), (3, 3, DOG, 0.9)), boxes((CAT, 0, 0, 8, 8), (CAT, 24, 24, 8, 8)))
     assert result.f1 == 0.5
