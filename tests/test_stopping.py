@@ -79,7 +79,7 @@ def test_sigterm_before_the_first_epoch_says_that_there_is_nothing(block_directo
 
 def test_sigterm_while_exporting_keeps_what_is_written_and_no_scraps(block_directory, tmp_path):
     process = train(block_directory, tmp_path / "out", epochs=1)
-    lines, seconds = stop_at(process, "[1/7] ONNX")
+    lines, seconds = stop_at(process, "[1/8] ONNX")
     assert process.returncode == 143
     assert seconds < 10
     assert names(tmp_path / "out") == {"weights.pt", "model.onnx", "settings.json", "history.csv"}
