@@ -95,7 +95,7 @@ def convert(out: Path, data_directory: Path | None, debug: bool) -> None:
     "--resize",
     type=click.Choice(RESIZE_MODES),
     default=None,
-    help="How photos become square.  [default: as deploy.json says, else squash]",
+    help="How photos become square.  [default: as deploy.json says, else crop]",
 )
 @options.debug_option
 def predict(

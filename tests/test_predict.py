@@ -125,3 +125,10 @@ def test_predicting_needs_no_torch(model, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout.strip() == "[]"
+
+
+def test_a_photo_is_made_square_as_the_library_does_where_nothing_says_how(model):
+    from esp32_deploy.meaning import UNKNOWN_RESIZE
+
+    (model.parent / "deploy.json").unlink(missing_ok=True)
+    assert predict.load(model).resize == UNKNOWN_RESIZE

@@ -19,11 +19,12 @@ from block.measure.detections import match
 from block.measure.evaluate import agreement
 from block.measure.footprint import Footprint
 from block.settings import Decode, Settings
+from esp32_deploy.manifest import THRESHOLDS
 
 METRICS_VERSION = 1
 DEPLOY_VERSION = 1
 # below this probability a board says "not sure"; Studio's own default for classifiers
-NOT_SURE_THRESHOLD = 0.6
+NOT_SURE_THRESHOLD = THRESHOLDS["classification"]
 PACKAGES = (
     "esp32-vision-block",
     "torch",
