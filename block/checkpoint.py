@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from block.model.network import NetworkShape
 
+NOTED = frozenset(("settings", "arrays_directory", "task", "classes", "size", "channels"))
+"""What settings.json holds."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -97,6 +100,12 @@ def resume(out_directory: Path, data_directory: Path | None, debug: bool) -> Run
     if not outputs.settings.exists():
         raise BlockError(f"{outputs.settings} does not exist; name the output folder of a run that finished an epoch.")
     noted = contract.read_json(outputs.settings)
+    missing = NOTED - noted.keys()
+    if missing:
+        raise BlockError(
+            f"{outputs.settings} lacks {', '.join(sorted(missing))}: an earlier version of this program wrote it, or "
+            "it was edited. Train again."
+        )
     settings = from_dict(noted["settings"] | {"out_directory": out_directory})
     data = reading.read(find_arrays(outputs, noted, data_directory), classes=noted["classes"])
     for name, value in (("task", data.task), ("size", data.size), ("channels", data.channels)):

@@ -86,6 +86,8 @@ def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
     say(f"Task: {preparation.task}; labels from: {preparation.labels_from}; split: {preparation.split_from}")
     if preparation.unused_boxes:
         say("  These photos have boxes too: --task detection learns where objects are")
+    if preparation.dropped_boxes:
+        warn(f"{preparation.dropped_boxes} boxes have no area inside their image and were left out.")
     if preparation.skipped:
         warn(f"{len(preparation.skipped)} photos could not be read and were left out:")
         for name, reason in preparation.skipped:

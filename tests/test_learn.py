@@ -210,6 +210,15 @@ def test_convert_without_a_run_says_what_is_missing(tmp_path):
     )
 
 
+def test_convert_says_what_an_older_versions_settings_lack(finished, tmp_path):
+    noted = json.loads((finished[0] / "settings.json").read_text())
+    del noted["task"], noted["size"]
+    (tmp_path / "settings.json").write_text(json.dumps(noted))
+    result = CliRunner().invoke(block, ["convert", str(tmp_path)])
+    assert result.exit_code == 1
+    assert "settings.json lacks size, task: an earlier version" in result.output
+
+
 def test_the_arrays_of_a_moved_run_are_found_or_asked_for(arrays, tmp_path):
     outputs = contract.Outputs(tmp_path)
     assert checkpoint.find_arrays(outputs, {"arrays_directory": str(arrays)}, None) == arrays

@@ -610,3 +610,26 @@ def test_hand_signs_are_classes_in_folders(shared_data, photos, out):
     preparation = run(photos, out)
     assert preparation.labels_from == "folder"
     assert preparation.counts["validation"] == {"0": 2, "1": 2}
+
+
+def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_counted(photos, out):
+    for number in range(12):
+        draw(photos / f"{number:02}.png", size=(96, 48))
+        box = f"<xmin>{number}</xmin><ymin>6</ymin><xmax>{number + 20}</xmax><ymax>16</ymax>"
+        flat = "<xmin>5</xmin><ymin>5</ymin><xmax>5</xmax><ymax>9</ymax>"
+        drawn = [] if number % 4 == 3 else [box, flat]
+        objects = "".join(f"<object><name>cell</name><bndbox>{edges}</bndbox></object>" for edges in drawn)
+        (photos / f"{number:02}.xml").write_text(f"<annotation>{objects}</annotation>")
+    preparation = run(photos, out, task="detection")
+    assert (preparation.labels_from, preparation.dropped_boxes) == ("voc", 9)
+    assert sum(counts["cell"] for counts in preparation.counts.values()) == 9
+    data = reading.read(out)
+    assert (data.task, data.classes, data.dropped_boxes) == ("detection", ("cell",), 0)
+    boxes = {
+        name: label.tolist()
+        for split in data.splits.values()
+        for name, label in zip(split.sample_names, split.labels, strict=True)
+    }
+    # squashed: half as wide, as high as before
+    assert boxes["04.png"] == [[0, 2, 6, 10, 10]]
+    assert boxes["03.png"] == []

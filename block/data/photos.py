@@ -33,6 +33,7 @@ class Preparation:
     split_from: str
     skipped: tuple[tuple[str, str], ...]  # name, reason
     unused_boxes: bool  # a classifier's photos that have boxes too
+    dropped_boxes: int  # a detector's boxes without an area in their image
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def prepare(
         "skipped": skipped,
     }
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS if split in splits.values()}
+    dropped_boxes = 0
     with block_writer(out, classes, size, channels, preparation, tuple(counts), labelling.task) as writer:
         for name in track(list(folder.paths)):
             try:
@@ -115,6 +117,8 @@ def prepare(
             writer.append(splits[name], image_to_input(photo, size, resize_mode, channels), label, name)
             for index in found:
                 counts[splits[name]][classes[index]] += 1
+            if labelling.task == "detection":
+                dropped_boxes += len(labelling.labels[name]) - len(found)
         _refuse_many_unreadable(photos, skipped, len(folder.paths.keys() | skipped.keys()))
         if labelling.task == "classification":
             _refuse_lost_classes(photos, splits, classes_on, skipped)
@@ -126,6 +130,7 @@ def prepare(
         split_from,
         tuple(sorted(skipped.items())),
         unused_boxes=labelling.task == "classification" and labels_from is None and has_boxes(folder),
+        dropped_boxes=dropped_boxes,
     )
 
 
