@@ -149,7 +149,7 @@ def learning_task(run: Run, network: "nn.Module") -> "training.Task":
         rows = detections.curve(grids, boxes, data.size, settings.decode, JUDGE_THRESHOLDS)
         return max(row["f1"] for row in rows)
 
-    task = detection.DetectionTask(checkpoint.network_shape(run), settings.loss, judge)
+    task = detection.DetectionTask(checkpoint.network_shape(run), settings.loss, settings.decode, judge)
     task.start_from_priors(network, list(data.train.labels))
     return task
 

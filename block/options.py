@@ -76,7 +76,7 @@ studio_options = _group(
         callback=lambda _context, _option, value: float(value),
         help="Width of MobileNetV2: wider is better and slower, and needs more memory.",
     ),
-    _switch("--augment", "Vary crop, side and colour of the training images (1) or not (0)."),
+    _switch("--augment", "Vary place, size, side and colours of the training images (1) or not (0)."),
     _switch("--pretrained", "Start from ImageNet weights (1) or from random ones (0)."),
     click.option(
         "--library-name",
@@ -111,7 +111,8 @@ detection_options = _group(
         type=click.Choice(DECODES),
         default=DEFAULTS["decode"],
         show_default=True,
-        help="Detection: an object for each peak of the grid, or for each group of touching cells.",
+        help="Detection: learn and find objects as peaks of the grid, which tell neighbours apart, or as groups of "
+        "touching cells, which is how Studio finds them.",
     ),
     click.option(
         "--loss",

@@ -74,7 +74,7 @@ class Settings:
     seed: int = 1
     """Seeds every random choice."""
     augment: bool = True
-    """Vary crop, side and colour of the training images."""
+    """Vary place, size, side and colours of the training images."""
     pretrained: bool = True
     """Start from ImageNet weights where they are to be had."""
     attention: bool = False

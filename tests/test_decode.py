@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from block.measure.decode import decode, to_steps
+from block.model.detection import shared_grid
 
 
 def grid_of(*planes):
@@ -38,7 +39,7 @@ def test_boxes_that_come_to_touch_by_growing_fuse_too():
 
 def test_peaks_tell_touching_cells_apart_that_fusing_joins():
     grid = grid_of([[0, 0, 0, 0, 0], [150, 50, 130, 0, 0], [0, 0, 0, 0, 0]])
-    assert [one.score * 256 for one in decode(grid, 0.15, 8, "peaks")] == [200, 180]
+    assert [one.score * 256 for one in decode(grid, 0.3, 8, "peaks")] == [200, 130]
     assert len(decode(grid, 0.15, 8, "fuse")) == 1
 
 
@@ -48,12 +49,21 @@ def test_a_centre_that_four_cells_share_is_as_sure_as_their_sum():
     assert (one.x, one.y, one.width, one.height) == (0, 0, 16, 16)
 
 
-def test_the_first_of_equally_sure_neighbours_is_the_peak():
-    assert [one.center_y for one in decode(grid_of([[255, 255], [255, 255]]), 0.5, 8, "peaks")] == [8]
+def test_each_whole_probability_is_an_object_of_its_own():
+    found = decode(grid_of([[255, 255, 255]]), 0.5, 8, "peaks")
+    assert [(one.center_x, one.center_y, one.score * 256) for one in found] == [(4, 4, 255), (12, 4, 255), (20, 4, 255)]
+
+
+def test_what_an_object_leaves_over_is_anothers():
+    grid = grid_of([[0, 0, 0, 0], [200, 120, 180, 0], [0, 0, 0, 0]])
+    first, second = decode(grid, 0.5, 8, "peaks")
+    # the first takes 55 of the cell in the middle, the second the 65 that are left
+    assert (first.score, first.center_x) == (255 / 256, (200 * 4 + 55 * 12) // 255)
+    assert (second.score, second.center_x) == (245 / 256, (65 * 12 + 180 * 20) // 245)
 
 
 def test_a_peak_lies_between_cells_that_share_it():
-    (one,) = decode(grid_of([[0, 0, 0], [128, 128, 0], [0, 0, 0]]), 0.5, 8, "peaks")
+    (one,) = decode(grid_of([[0, 0, 0], [127, 127, 0], [0, 0, 0]]), 0.5, 8, "peaks")
     assert (one.center_x, one.center_y) == (8, 12)
     assert (one.x, one.y, one.width, one.height) == (0, 8, 16, 8)
 
@@ -97,12 +107,30 @@ def test_fused_boxes_never_touch_and_cover_every_sure_cell(grid, threshold):
 
 @settings(deadline=None)
 @given(grids(), st.sampled_from([0.1, 0.5, 0.78125]))
-def test_peaks_of_a_class_are_never_neighbours_and_the_surest_cell_is_one(grid, threshold):
+def test_peaks_hold_no_more_than_the_grid_and_leave_less_than_an_object(grid, threshold):
     detections = decode(grid, threshold, 2, "peaks")
     assert [one.score for one in detections] == sorted((one.score for one in detections), reverse=True)
-    highest = grid[:, :, 1:].max()
-    if highest >= threshold:
-        assert detections[0].score >= highest
     assert all(threshold <= one.score < 1 for one in detections)
+    for label in range(grid.shape[2] - 1):
+        plane, scores = grid[:, :, label + 1], [one.score for one in detections if one.label == label]
+        assert sum(scores) <= plane.sum()
+        assert not scores or scores[0] >= plane.max()
+        # each takes at most one probability
+        assert plane.sum() - len(scores) <= threshold * plane.size
     for one in detections:
-        assert 0 <= one.center_x <= 2 * grid.shape[1] and 0 <= one.center_y <= 2 * grid.shape[0]
+        assert 0 <= one.x < one.center_x + 1 and one.center_x <= one.x + one.width <= 2 * grid.shape[1]
+        assert 0 <= one.y < one.center_y + 1 and one.center_y <= one.y + one.height <= 2 * grid.shape[0]
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3), st.integers(0, 8), st.integers(0, 8)), max_size=9))
+def test_centres_that_training_shares_among_cells_are_found_again(places):
+    # at most one object in each square of three by three cells, its centre in the middle cell
+    centers = {(24 * column + 8 + x, 24 * row + 8 + y) for column, row, x, y in dict.fromkeys(places)}
+    centers = {(x // 24, y // 24): (x, y) for x, y in sorted(centers)}
+    boxes = np.array([(0, x - 4, y - 4, 8, 8) for x, y in centers.values()]).reshape(-1, 5)
+    grid = np.moveaxis(shared_grid(boxes, 1, 12, 96), 0, -1)
+    found = {(one.center_x // 24, one.center_y // 24): one for one in decode(grid, 0.9, 8, "peaks")}
+    assert found.keys() == centers.keys()
+    for place, (x, y) in centers.items():
+        assert abs(found[place].center_x - x) <= 1 and abs(found[place].center_y - y) <= 1

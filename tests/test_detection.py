@@ -11,15 +11,15 @@ from conftest import write_box_arrays
 
 from block.data.augment import box_augmentation, visible_boxes
 from block.measure import detections
-from block.model.detection import DetectionTask, box_grid, build_network
+from block.model.detection import DetectionTask, build_network, cell_grid, shared_grid
 from block.model.network import NetworkShape
 
 ROOT = Path(__file__).resolve().parents[1]
 SHAPE = NetworkShape(0.35, "block_6_expand", 3, 2, 48)
 
 
-def task(loss="softmax"):
-    return DetectionTask(SHAPE, loss, lambda grids, _: float(grids[..., 1:].max()))
+def task(loss="softmax", decode="fuse"):
+    return DetectionTask(SHAPE, loss, decode, lambda grids, _: float(grids[..., 1:].max()))
 
 
 def boxes(*rows):
@@ -27,19 +27,47 @@ def boxes(*rows):
 
 
 def test_an_object_fills_the_cell_of_its_centre():
-    grid = box_grid(boxes((1, 10, 20, 12, 8)), 2, 6, 48)
+    grid = cell_grid(boxes((1, 10, 20, 12, 8)), 2, 6, 48)
     assert grid.shape == (3, 6, 6)
     assert np.argwhere(grid[2]).tolist() == [[3, 2]]
     assert (grid.sum(axis=0) == 1).all()
 
 
 def test_the_smaller_of_two_objects_in_a_cell_counts():
-    target = box_grid(boxes((1, 1, 1, 3, 3), (0, 0, 0, 6, 6)), 2, 6, 48)
+    target = cell_grid(boxes((1, 1, 1, 3, 3), (0, 0, 0, 6, 6)), 2, 6, 48)
     assert target[:, 0, 0].tolist() == [0, 0, 1]
 
 
 def test_an_object_at_the_far_edge_is_in_the_last_cell():
-    assert box_grid(boxes((0, 48, 48, 0, 0)), 2, 6, 48)[1, 5, 5] == 1
+    assert cell_grid(boxes((0, 48, 48, 0, 0)), 2, 6, 48)[1, 5, 5] == 1
+
+
+def test_cells_around_a_centre_share_an_object_the_more_the_nearer():
+    # the centre lies a quarter of a cell right of and half a cell below the middle of the cell in column 1, row 2
+    grid = shared_grid(boxes((1, 8, 20, 12, 8)), 2, 6, 48)
+    assert grid[2, 2:4, 1:3].tolist() == [[0.375, 0.125], [0.375, 0.125]]
+    assert grid[1:].sum() == 1 and (grid.sum(axis=0) == 1).all()
+
+
+def test_nothing_of_an_object_at_the_edge_is_lost():
+    assert shared_grid(boxes((0, 0, 46, 2, 2)), 2, 6, 48)[1, 5, 0] == 1
+
+
+def test_a_crowded_cell_holds_shares_of_each_object():
+    grid = shared_grid(boxes((0, 2, 2, 4, 4), (0, 3, 2, 2, 4), (1, 2, 2, 4, 4)), 2, 6, 48)
+    assert grid[:, 0, 0] == pytest.approx([0, 2 / 3, 1 / 3])
+
+
+def test_training_shares_objects_where_peaks_are_to_be_found_and_not_where_cells_fuse():
+    labels = [boxes((0, 8, 20, 12, 8))]
+    assert task(decode="peaks").targets(labels).unique().numel() > 2
+    assert task(decode="fuse").targets(labels).unique().tolist() == [0, 1]
+
+
+def test_what_is_right_costs_nothing_also_where_it_is_shared():
+    one = task(decode="peaks")
+    targets = one.targets([boxes((0, 9, 9, 9, 9), (1, 30, 20, 9, 9))])
+    assert one.loss(targets.clamp_min(1e-9).log(), targets).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "edge-impulse"])

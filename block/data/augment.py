@@ -4,6 +4,7 @@ An augmentation takes an image (C, size, size) float32 0..1 and its label, moves
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,30 +13,40 @@ from torch import Tensor
 
 from block.data.torchvision_compat import import_transforms
 
-# chosen by cross-validation, see docs/experiments.md
-TURN_DEGREES = 20
-SHIFT_SHARE = 0.12
-ZOOM = (0.75, 1.25)
-# no hue: it takes four times as long as all the others together and showed no gain
-BRIGHTNESS = CONTRAST = SATURATION = 0.3
 # an object of which less is left is no longer one
 LEAST_VISIBLE_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Strength:
+    """How far photos are moved: degrees, shares of the side, factors; and the share that light and colours vary by."""
+
+    turn_degrees: float
+    shift: float
+    zoom: tuple[float, float]
+    light: float
+
+
+# chosen by cross-validation and on validation photos, see docs/experiments.md
+PHOTO_STRENGTH = Strength(20, 0.12, (0.75, 1.25), 0.3)
+# a few pixels decide in which cell an object lies and how large it is: photos are moved less far
+BOX_STRENGTH = Strength(5, 0.06, (0.9, 1.1), 0.2)
 
 Augment = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
 def photo_augmentation() -> Augment:
     """Turned, shifted, zoomed, mirrored, in another light; the label, a class, stays what it is."""
-    transforms = _transforms()
+    transforms = _transforms(PHOTO_STRENGTH)
     return lambda image, label: (transforms(image), label)
 
 
 def box_augmentation(size: int) -> Augment:
-    """The same for photos with boxes (n, 5) of class, x, y, width, height in px, which move along.
+    """The same, less far, for photos with boxes (n, 5) of class, x, y, width, height in px, which move along.
 
     A box that is cut keeps its visible part, unless too little of it is left.
     """
-    transforms = _transforms()
+    transforms = _transforms(BOX_STRENGTH)
 
     def augment(image: Tensor, boxes: np.ndarray) -> tuple[Tensor, np.ndarray]:
         from torchvision.tv_tensors import BoundingBoxes
@@ -57,19 +68,16 @@ def visible_boxes(labels: np.ndarray, edges: np.ndarray, size: int) -> np.ndarra
     return boxes[shares >= LEAST_VISIBLE_SHARE].astype(np.float32)
 
 
-def _transforms() -> Callable[..., Any]:
+def _transforms(strength: Strength) -> Callable[..., Any]:
     transforms = import_transforms()
-    light = transforms.Compose(
-        [transforms.RandomHorizontalFlip(), transforms.ColorJitter(BRIGHTNESS, CONTRAST, SATURATION)]
-    )
+    # no hue: it takes four times as long as all the others together and showed no gain
+    colours = transforms.ColorJitter(brightness=strength.light, contrast=strength.light, saturation=strength.light)
+    light = transforms.Compose([transforms.RandomHorizontalFlip(), colours])
 
     def transform(image: Tensor, *labels: Any) -> Any:
         # what comes in from outside looks like the photo's own border
         move = transforms.RandomAffine(
-            TURN_DEGREES,
-            (SHIFT_SHARE, SHIFT_SHARE),
-            ZOOM,
-            fill=border_colour(image),
+            strength.turn_degrees, (strength.shift, strength.shift), strength.zoom, fill=border_colour(image)
         )
         return light(*_as_tuple(move(image, *labels)))
 

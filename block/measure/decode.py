@@ -10,7 +10,8 @@ import numpy as np
 from block.settings import Decode
 
 STEPS = 256
-NEIGHBOURS = [(down, across) for down in (-1, 0, 1) for across in (-1, 0, 1) if (down, across) != (0, 0)]
+# a certain object's: an int8 softmax ends here
+WHOLE = STEPS - 1
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> lis
 
     fuse:  every cell of at least `threshold` is a rectangle; those of a class that overlap or touch, corners included,
            grow together until none do. The centre is the rectangle's, the score that of its surest cell.
-    peaks: a cell that is surer than its eight neighbours (of equals the first) is an object if the probability around
-           it reaches `threshold`: the largest sum of two by two cells that hold it, for a centre near the border of
-           cells is shared by them. The centre is the mean of the nine cells' centres, weighted by their probability;
-           the box is that of those of the nine that are at least half as sure as the peak.
+    peaks: the two by two cells with the most probability are an object if they reach `threshold` together, for training
+           shares an object among the cells around its centre (block/model/detection.py). It takes one whole
+           probability away with it, from the surest cells first; then the next most probable cells are looked at. The
+           centre is the mean of the centres of its cells, weighted by what it takes; the box is that of those of
+           which it takes at least half as much as of the surest.
     """
     steps = to_steps(grid)
     least = threshold_step(threshold)
@@ -45,7 +47,7 @@ def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> lis
 
 def to_steps(probabilities: np.ndarray) -> np.ndarray:
     """Probabilities in 256ths (int32), as int8 softmax outputs + 128 have them."""
-    return np.minimum(np.rint(probabilities * STEPS), STEPS - 1).astype(np.int32)
+    return np.minimum(np.rint(probabilities * STEPS), WHOLE).astype(np.int32)
 
 
 def threshold_step(threshold: float) -> int:
@@ -54,39 +56,44 @@ def threshold_step(threshold: float) -> int:
 
 
 def _peaks(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
-    height, width, _ = steps.shape
-    objects = steps[:, :, 1:]
-    padded = np.pad(objects, ((1, 1), (1, 1), (0, 0)))
-
-    def beside(down: int, across: int) -> np.ndarray:
-        return padded[1 + down : 1 + down + height, 1 + across : 1 + across + width]
-
-    is_peak = objects > 0
-    for down, across in NEIGHBOURS:
-        # rows are read from the top: of equal neighbours the one read first is the peak
-        is_first = (down, across) > (0, 0)
-        is_peak &= objects >= beside(down, across) if is_first else objects > beside(down, across)
-    around = [
-        objects + beside(down, 0) + beside(0, across) + beside(down, across) for down in (-1, 1) for across in (-1, 1)
-    ]
-    scores = np.minimum(np.maximum.reduce(around), STEPS - 1)
-    rows, columns, labels = np.nonzero(is_peak & (scores >= least))
-    order = np.lexsort((columns, rows, labels, -scores[rows, columns, labels]))
-    return [
-        _peak(objects[:, :, label], int(label), int(scores[row, column, label]), int(row), int(column), cell_px)
-        for row, column, label in zip(rows[order], columns[order], labels[order], strict=True)
-    ]
+    found = []
+    for label in range(steps.shape[2] - 1):
+        plane = steps[:, :, label + 1].copy()
+        while True:
+            sums = _two_by_two(plane)
+            row, column = divmod(int(sums.argmax()), sums.shape[1])
+            score = min(int(sums[row, column]), WHOLE)
+            if score < least:
+                break
+            taken = _take(plane[row : row + 2, column : column + 2])
+            found.append((score, label, row, column, taken))
+    found.sort(key=lambda one: (-one[0], *one[1:4]))
+    return [_peak(*one, cell_px) for one in found]
 
 
-def _peak(plane: np.ndarray, label: int, score: int, row: int, column: int, cell_px: int) -> Detection:
-    top, left = max(0, row - 1), max(0, column - 1)
-    nine = plane[top : row + 2, left : column + 2]
-    across, down = nine.sum(axis=0), nine.sum(axis=1)
-    total = int(nine.sum())
+def _two_by_two(plane: np.ndarray) -> np.ndarray:
+    """Sums of two by two cells; of the one row or column of a grid that has no two."""
+    rows = plane[:-1] + plane[1:] if len(plane) > 1 else plane
+    return rows[:, :-1] + rows[:, 1:] if rows.shape[1] > 1 else rows
+
+
+def _take(cells: np.ndarray) -> np.ndarray:
+    """What an object takes of its cells, which lose it: all, or one whole probability from the surest first."""
+    taken, left = np.zeros_like(cells), WHOLE
+    for place in np.argsort(-cells, axis=None, kind="stable"):
+        taken.flat[place] = min(left, int(cells.flat[place]))
+        left -= int(taken.flat[place])
+    cells -= taken
+    return taken
+
+
+def _peak(score: int, label: int, top: int, left: int, taken: np.ndarray, cell_px: int) -> Detection:
+    across, down = taken.sum(axis=0), taken.sum(axis=1)
+    total = int(taken.sum())
     # twice the position of a cell's centre is a whole number of cells
     center_x = int((across * (2 * (left + np.arange(len(across))) + 1)).sum()) * cell_px // (2 * total)
     center_y = int((down * (2 * (top + np.arange(len(down))) + 1)).sum()) * cell_px // (2 * total)
-    rows, columns = np.nonzero(2 * nine >= plane[row, column])
+    rows, columns = np.nonzero(2 * taken >= taken.max())
     y, x = top + int(rows.min()), left + int(columns.min())
     box_height, box_width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
     return Detection(

@@ -6,8 +6,9 @@
 
 namespace esp32_deploy {
 
-// The surest that an int8 softmax can be, in 256ths.
+// The surest that an int8 softmax can be, in 256ths: one whole probability.
 constexpr uint32_t most_score = 255;
+constexpr uint16_t most_place = 0xffff;
 
 // One object: `label` 0 is the first class, `score` counts in 256ths, `row` and `column` order equals, the rest is in
 // pixels of the network's input.
@@ -130,63 +131,82 @@ void find_fused(const Grid& grid, const Step& step, Rectangle* rectangles, Found
   }
 }
 
-// A cell that is the surest of its nine, the first of equals, is an object if the probability around it reaches the
-// threshold: the largest sum of two by two cells that hold it, for a centre near the border of cells is shared by them.
-// Its centre is the mean of the nine centres, weighted by their scores; its box holds those of the nine that are at
-// least half as sure as the peak.
+// An object takes of its two by two cells, in `cells` and their sum `total`, all that they hold or one whole
+// probability, from the surest first; `taken` tells how much of each.
+inline void take_object(uint8_t* const* cells, size_t count, uint32_t total, uint32_t* taken) {
+  for (size_t n = 0; n < count; ++n) taken[n] = 0;
+  for (uint32_t left = total < most_score ? total : most_score; left > 0;) {
+    size_t surest = 0;
+    for (size_t n = 1; n < count; ++n)
+      if (*cells[n] > *cells[surest]) surest = n;
+    const uint32_t part = *cells[surest] < left ? *cells[surest] : left;
+    taken[surest] += part;
+    *cells[surest] = static_cast<uint8_t>(*cells[surest] - part);
+    left -= part;
+  }
+}
+
+// The two by two cells with the most probability are an object if they reach the threshold together, for training
+// shares an object among the cells around its centre. It takes one whole probability away with it, from the surest
+// cells first; then the next most probable cells are looked at. Its centre is the mean of its cells' centres, weighted
+// by what it takes; its box holds those of which it takes at least half as much as of the surest.
+// `plane` has room for a byte a cell.
 template <typename Step, typename Found>
-void find_peaks(const Grid& grid, const Step& step, Found& objects) {
-  for (size_t channel = 1; channel < grid.channels; ++channel)
+void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& objects) {
+  const size_t rows = grid.height > 1 ? 2 : 1;
+  const size_t columns = grid.width > 1 ? 2 : 1;
+  for (size_t channel = 1; channel < grid.channels; ++channel) {
     for (size_t row = 0; row < grid.height; ++row)
-      for (size_t column = 0; column < grid.width; ++column) {
-        const uint32_t peak = step(row, column, channel);
-        if (peak == 0) continue;
-        // the nine, 0 outside the grid
-        uint32_t nine[3][3] = {};
-        bool is_peak = true;
-        for (size_t y = 0; y < 3; ++y)
-          for (size_t x = 0; x < 3; ++x) {
-            if (row + y < 1 || row + y > grid.height || column + x < 1 || column + x > grid.width) continue;
-            const uint32_t value = step(row + y - 1, column + x - 1, channel);
-            nine[y][x] = value;
-            const bool is_earlier = y < 1 || (y == 1 && x < 1);
-            if (value > peak || (is_earlier && value == peak)) is_peak = false;
-          }
-        if (!is_peak) continue;
-        uint32_t score = 0;
-        for (size_t y = 0; y < 2; ++y)
-          for (size_t x = 0; x < 2; ++x) {
-            const uint32_t around = nine[y][x] + nine[y][x + 1] + nine[y + 1][x] + nine[y + 1][x + 1];
-            if (around > score) score = around;
-          }
-        if (score > most_score) score = most_score;
-        if (score < grid.least) continue;
-        Rectangle cells{static_cast<uint16_t>(row), static_cast<uint16_t>(column), static_cast<uint16_t>(row + 1),
-                        static_cast<uint16_t>(column + 1), 0};
-        uint32_t total = 0;
-        uint32_t across = 0;
-        uint32_t down = 0;
-        for (size_t y = 0; y < 3; ++y)
-          for (size_t x = 0; x < 3; ++x) {
-            const uint32_t value = nine[y][x];
-            if (value == 0) continue;
-            const size_t cell_row = row + y - 1;
-            const size_t cell_column = column + x - 1;
-            // twice the place of a cell's centre is a whole number of cells
-            total += value;
-            across += value * static_cast<uint32_t>(2 * cell_column + 1);
-            down += value * static_cast<uint32_t>(2 * cell_row + 1);
-            if (2 * value >= peak)
-              cells.take_in({static_cast<uint16_t>(cell_row), static_cast<uint16_t>(cell_column),
-                             static_cast<uint16_t>(cell_row + 1), static_cast<uint16_t>(cell_column + 1), 0});
-          }
-        Object object = boxed(channel - 1, score, cells, grid.cell_px);
-        object.row = static_cast<uint16_t>(row);
-        object.column = static_cast<uint16_t>(column);
-        object.center_x = static_cast<uint16_t>(across * grid.cell_px / (2 * total));
-        object.center_y = static_cast<uint16_t>(down * grid.cell_px / (2 * total));
-        objects.add(object);
+      for (size_t column = 0; column < grid.width; ++column)
+        plane[row * grid.width + column] = static_cast<uint8_t>(step(row, column, channel));
+    for (;;) {
+      uint32_t total = 0;
+      size_t top = 0;
+      size_t left = 0;
+      for (size_t row = 0; row + rows <= grid.height; ++row)
+        for (size_t column = 0; column + columns <= grid.width; ++column) {
+          uint32_t sum = 0;
+          for (size_t y = 0; y < rows; ++y)
+            for (size_t x = 0; x < columns; ++x) sum += plane[(row + y) * grid.width + column + x];
+          if (sum <= total) continue;
+          total = sum;
+          top = row;
+          left = column;
+        }
+      const uint32_t score = total < most_score ? total : most_score;
+      if (score < grid.least) break;
+      uint8_t* cells[4] = {};
+      for (size_t n = 0; n < rows * columns; ++n)
+        cells[n] = &plane[(top + n / columns) * grid.width + left + n % columns];
+      uint32_t taken[4] = {};
+      take_object(cells, rows * columns, total, taken);
+      uint32_t whole = 0;
+      uint32_t most = 0;
+      uint32_t across = 0;
+      uint32_t down = 0;
+      for (size_t n = 0; n < rows * columns; ++n) {
+        // twice the place of a cell's centre is a whole number of cells
+        whole += taken[n];
+        across += taken[n] * static_cast<uint32_t>(2 * (left + n % columns) + 1);
+        down += taken[n] * static_cast<uint32_t>(2 * (top + n / columns) + 1);
+        if (taken[n] > most) most = taken[n];
       }
+      Rectangle box{most_place, most_place, 0, 0, 0};
+      for (size_t n = 0; n < rows * columns; ++n) {
+        if (2 * taken[n] < most) continue;
+        const size_t row = top + n / columns;
+        const size_t column = left + n % columns;
+        box.take_in({static_cast<uint16_t>(row), static_cast<uint16_t>(column), static_cast<uint16_t>(row + 1),
+                     static_cast<uint16_t>(column + 1), 0});
+      }
+      Object object = boxed(channel - 1, score, box, grid.cell_px);
+      object.row = static_cast<uint16_t>(top);
+      object.column = static_cast<uint16_t>(left);
+      object.center_x = static_cast<uint16_t>(across * grid.cell_px / (2 * whole));
+      object.center_y = static_cast<uint16_t>(down * grid.cell_px / (2 * whole));
+      objects.add(object);
+    }
+  }
 }
 
 }  // namespace esp32_deploy

@@ -18,9 +18,10 @@ int main() {
       return cells.at((row * grid.width + column) * grid.channels + channel);
     };
     std::vector<fruit::Rectangle> rectangles(fruit::most_rectangles(height, width));
+    std::vector<uint8_t> plane(static_cast<size_t>(height) * width);
     objects.count = objects.left_out = 0;
     if (is_peaks == 1)
-      fruit::find_peaks(grid, step, objects);
+      fruit::find_peaks(grid, step, plane.data(), objects);
     else
       fruit::find_fused(grid, step, rectangles.data(), objects);
     const uint32_t counts[2] = {static_cast<uint32_t>(objects.count), static_cast<uint32_t>(objects.left_out)};
