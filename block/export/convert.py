@@ -72,6 +72,7 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
     """Converts model.onnx to a SavedModel folder and a float32 .tflite; `samples` (N, H, W, C) are real images."""
     _quiet_tensorflow()
     import onnx2tf
+    import tensorflow as tf
     import tf_keras
 
     # Keras numbers its layers through a whole process and the numbers end up in the file
@@ -80,21 +81,25 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
     with tempfile.TemporaryDirectory() as scratch:
         np.save(Path(scratch, ONNX2TF_SAMPLES_FILE), _onnx2tf_samples(samples))
         shutil.copyfile(onnx_path, Path(scratch, "model.onnx"))
-        output_folder = str(saved_model.resolve())
         with contextlib.chdir(scratch):
             try:
-                onnx2tf.convert(
+                network = onnx2tf.convert(
                     input_onnx_file_path="model.onnx",
-                    output_folder_path=output_folder,
                     not_use_onnxsim=True,
                     output_signaturedefs=True,
+                    # it would write the network several times over, as float16 too
+                    disable_model_save=True,
                     non_verbose=True,
                     verbosity="error",
                 )
             except SystemExit as error:  # its way to say that it could not
                 raise BlockError(f"onnx2tf could not convert {onnx_path}; --debug shows what it printed.") from error
+    (image,) = network.inputs
+    archive = tf_keras.export.ExportArchive()
+    archive.add_endpoint("serving_default", network.__call__, [tf.TensorSpec(image.shape, image.dtype, image.name)])
+    archive.write_out(str(saved_model))
     with replacing(path) as temporary:
-        shutil.copyfile(saved_model / "model_float32.tflite", temporary)
+        temporary.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert())
 
 
 def board_operators(task: Task, attention: bool) -> frozenset[str]:
