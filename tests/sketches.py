@@ -23,14 +23,28 @@ def unpack(zip_path, folder):
     return folder / zip_path.stem
 
 
+# objects by compiler, flags and preprocessed source: many tests compile the same network
+compiled = {}
+
+
 def compile_cpp(path, result, includes, compiler="g++", flags=()):
-    command = [compiler, "-std=c++17", "-O1", *WARNINGS, *flags, *(f"-I{folder}" for folder in includes), "-c"]
+    command = [compiler, "-std=c++17", "-O1", *WARNINGS, *flags, *(f"-I{folder}" for folder in includes)]
     # what is under test must not warn; a sketch's main file gets Arduino.h in front of it, as Arduino does
     sketch = ["-include", "Arduino.h", "-x", "c++"] if path.suffix == ".ino" else []
-    done = subprocess.run([*command, *sketch, str(path), "-o", str(result)], capture_output=True, text=True)
+    source = output_of([*command, "-E", "-P", *sketch, str(path)])
+    key = (compiler, *(flag for flag in flags if not flag.startswith("-D")), source)
+    if key not in compiled:
+        output_of([*command, "-c", *sketch, str(path), "-o", str(result)])
+        compiled[key] = result.read_bytes()
+    result.write_bytes(compiled[key])
+    return result
+
+
+def output_of(command):
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise CompilerError(done.stderr)
-    return result
+    return done.stdout
 
 
 def compile_library(library, folder, compiler="g++", flags=SANITIZERS):
