@@ -27,5 +27,6 @@ def package(run: Run, stages: console.Stages) -> None:
         reason = " ".join(str(error).split())
         warn(f"the models are there, but {path.name} could not be made: {type(error).__name__}: {reason}")
         model = outputs.tflite_int8
-        again = console.command("-m", "esp32_deploy", "package", model, "--name", name, "--out", path)
+        choices = ("--name", name, "--out", path, "--runtime", runtime)
+        again = console.command("-m", "esp32_deploy", "package", model, *choices)
         say(f"To try that again: {again}")

@@ -2,6 +2,7 @@ import csv
 import json
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -125,20 +126,24 @@ def test_what_is_mostly_outside_is_no_object_any_more():
     assert visible_boxes(np.array([0, 1, 2]), edges, 48).tolist() == [[1, 0, 0, 5, 10], [2, 40, 40, 8, 8]]
 
 
-@pytest.fixture(scope="session")
-def detector(tmp_path_factory):
-    arrays = write_box_arrays(tmp_path_factory.mktemp("boxes"))
-    out = tmp_path_factory.mktemp("detector")
+def train(arrays, out, *options):
     command = [sys.executable, str(ROOT / "train.py"), "--data-directory", arrays, "--out-directory", out]
     result = subprocess.run(
-        [*map(str, command), "--epochs", "12", "--pretrained", "0", "--augment", "0", "--batch-size", "8"],
+        [*map(str, command), "--pretrained", "0", "--augment", "0", "--batch-size", "8", *options],
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    return arrays, out, result
+    return result
+
+
+@pytest.fixture(scope="session")
+def detector(tmp_path_factory):
+    arrays = write_box_arrays(tmp_path_factory.mktemp("boxes"))
+    out = tmp_path_factory.mktemp("detector")
+    return arrays, out, train(arrays, out, "--epochs", "12")
 
 
 def test_a_detector_is_trained_from_studios_boxes_without_being_told(detector):
@@ -182,3 +187,16 @@ def test_predictions_have_a_row_for_each_truth_and_each_detection(detector):
     int8 = json.loads((out / "metrics.json").read_text())["scores"]["validation"]["tflm_int8"]
     said = [row for row in rows if row["kind"] == "int8"]
     assert sum(row["matched"] == "1" for row in said) / len(said) == pytest.approx(int8["precision"])
+
+
+def test_attention_runs_in_tflm_and_is_packaged_for_the_interpreter_which_is_said(tmp_path):
+    arrays, out = write_box_arrays(tmp_path), tmp_path / "out"
+    result = train(arrays, out, "--epochs", "1", "--attention", "1", "--decode", "fuse", "--library-name", "sides")
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert "BATCH_MATMUL" in metrics["footprint"]["operators"]
+    assert metrics["footprint"]["tflm_arena_bytes"] > 0
+    assert "tflm_int8" in metrics["scores"]["validation"]
+    assert "runs TensorFlow Lite Micro's interpreter, which --attention needs" in result.stdout
+    with zipfile.ZipFile(out / "sides.zip") as library:
+        sources = [library.read(name).decode() for name in library.namelist() if name.endswith((".h", ".cpp"))]
+    assert any("MicroMutableOpResolver" in source for source in sources)
