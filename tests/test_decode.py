@@ -54,6 +54,13 @@ def test_each_whole_probability_is_an_object_of_its_own():
     assert [(one.center_x, one.center_y, one.score * 256) for one in found] == [(4, 4, 255), (12, 4, 255), (20, 4, 255)]
 
 
+def test_a_full_grid_is_one_fused_object_and_as_many_peaks_as_cells():
+    grid = grid_of(np.full((3, 4), 255))
+    assert places(decode(grid, 0.5, 8, "fuse")) == [(0, 0, 0, 32, 24)]
+    centers = sorted((one.center_x, one.center_y) for one in decode(grid, 0.9, 8, "peaks"))
+    assert centers == [(x, y) for x in (4, 12, 20, 28) for y in (4, 12, 20)]
+
+
 def test_what_an_object_leaves_over_is_anothers():
     grid = grid_of([[0, 0, 0, 0], [200, 120, 180, 0], [0, 0, 0, 0]])
     first, second = decode(grid, 0.5, 8, "peaks")
