@@ -4,6 +4,7 @@ Channel 0 of a grid is background. Probabilities count in 256ths, the steps of a
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,6 +27,14 @@ class Detection:
     height: int
     center_x: int
     center_y: int
+
+
+class Part(NamedTuple):
+    """What an object takes of a cell, in 256ths."""
+
+    row: int
+    column: int
+    steps: int
 
 
 def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> list[Detection]:
@@ -65,10 +74,9 @@ def _peaks(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
             score = min(int(sums[row, column]), WHOLE)
             if score < least:
                 break
-            taken = _take(plane[row : row + 2, column : column + 2])
-            found.append((score, label, row, column, taken))
+            found.append((score, label, row, column, _take(plane, row, column)))
     found.sort(key=lambda one: (-one[0], *one[1:4]))
-    return [_peak(*one, cell_px) for one in found]
+    return [_peak(score, label, taken, cell_px) for score, label, _, _, taken in found]
 
 
 def _two_by_two(plane: np.ndarray) -> np.ndarray:
@@ -77,34 +85,33 @@ def _two_by_two(plane: np.ndarray) -> np.ndarray:
     return rows[:, :-1] + rows[:, 1:] if rows.shape[1] > 1 else rows
 
 
-def _take(cells: np.ndarray) -> np.ndarray:
-    """What an object takes of its cells, which lose it: all, or one whole probability from the surest first."""
-    taken, left = np.zeros_like(cells), WHOLE
-    for place in np.argsort(-cells, axis=None, kind="stable"):
-        taken.flat[place] = min(left, int(cells.flat[place]))
-        left -= int(taken.flat[place])
-    cells -= taken
+def _take(plane: np.ndarray, top: int, left: int) -> list[Part]:
+    """What an object takes of two by two cells, which lose it: all, or one whole probability from the surest first."""
+    height, width = plane.shape
+    cells = [(row, column) for row in (top, top + 1) for column in (left, left + 1) if row < height and column < width]
+    taken, rest = [], WHOLE
+    for row, column in sorted(cells, key=lambda cell: -plane[cell]):
+        steps = min(rest, int(plane[row, column]))
+        plane[row, column] -= steps
+        rest -= steps
+        taken.append(Part(row, column, steps))
     return taken
 
 
-def _peak(score: int, label: int, top: int, left: int, taken: np.ndarray, cell_px: int) -> Detection:
-    across, down = taken.sum(axis=0), taken.sum(axis=1)
-    total = int(taken.sum())
-    # twice the position of a cell's centre is a whole number of cells
-    center_x = int((across * (2 * (left + np.arange(len(across))) + 1)).sum()) * cell_px // (2 * total)
-    center_y = int((down * (2 * (top + np.arange(len(down))) + 1)).sum()) * cell_px // (2 * total)
-    rows, columns = np.nonzero(2 * taken >= taken.max())
-    y, x = top + int(rows.min()), left + int(columns.min())
-    box_height, box_width = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+def _peak(score: int, label: int, taken: list[Part], cell_px: int) -> Detection:
+    total, most = sum(part.steps for part in taken), max(part.steps for part in taken)
+    box = [part for part in taken if 2 * part.steps >= most]
+    rows, columns = sorted(part.row for part in box), sorted(part.column for part in box)
     return Detection(
         label,
         score / STEPS,
-        x * cell_px,
-        y * cell_px,
-        box_width * cell_px,
-        box_height * cell_px,
-        center_x,
-        center_y,
+        columns[0] * cell_px,
+        rows[0] * cell_px,
+        (columns[-1] - columns[0] + 1) * cell_px,
+        (rows[-1] - rows[0] + 1) * cell_px,
+        # twice the position of a cell's centre is a whole number of cells
+        sum(part.steps * (2 * part.column + 1) for part in taken) * cell_px // (2 * total),
+        sum(part.steps * (2 * part.row + 1) for part in taken) * cell_px // (2 * total),
     )
 
 
