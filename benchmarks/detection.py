@@ -4,7 +4,7 @@
     python benchmarks/detection.py --row "cells, ours" --seeds 1
 
 Each set's own lists or folders split it. Epoch and threshold are chosen on validation photos; then the network learns
-once more from these too, for as many epochs, and the test photos judge. F1 counts a truth as found when a predicted
+once more, from these too and through all epochs, and the test photos judge. F1 counts a truth as found when a predicted
 centre of its class lies in its box, each once.
 """
 

@@ -87,7 +87,7 @@ def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
     if preparation.unused_boxes:
         say("  These photos have boxes too: --task detection learns where objects are")
     if preparation.dropped_boxes:
-        warn(f"{preparation.dropped_boxes} boxes have no area inside their image and were left out.")
+        warn(f"{preparation.dropped_boxes} boxes were left out: they have no area in what the network sees.")
     if preparation.skipped:
         warn(f"{len(preparation.skipped)} photos could not be read and were left out:")
         for name, reason in preparation.skipped:

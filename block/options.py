@@ -119,7 +119,7 @@ detection_options = _group(
         type=click.Choice(LOSSES),
         default=DEFAULTS["loss"],
         show_default=True,
-        help="Detection: what training makes small; edge-impulse is the loss of its FOMO.",
+        help="Detection: what training makes small; edge-impulse is the loss of its FOMO, for --decode fuse.",
     ),
 )
 

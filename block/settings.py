@@ -80,7 +80,7 @@ class Settings:
     attention: bool = False
     """Detection: let each cell of the grid see the others."""
     decode: Decode = "peaks"
-    """Detection: one object for each peak of the grid, or for each group of touching cells."""
+    """Detection: learn and find objects as peaks of the grid, or as groups of touching cells."""
     loss: Loss = "softmax"
     """Detection: what training makes small."""
     library_name: str = "vision_model"
@@ -94,6 +94,11 @@ class Settings:
         if not 0 < self.learning_rate <= 1:
             raise BlockError(
                 f"--learning-rate {self.learning_rate:g}: choose more than 0 and at most 1; 0.006 suits most data."
+            )
+        if self.loss == "edge-impulse" and self.decode == "peaks":
+            raise BlockError(
+                "--loss edge-impulse makes every cell near an object sure of it, which peaks would count one by one: "
+                "choose --decode fuse with it."
             )
         if not LIBRARY_NAME_PATTERN.fullmatch(self.library_name):
             raise BlockError(

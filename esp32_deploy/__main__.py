@@ -75,7 +75,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--decode",
     type=click.Choice(manifest.DECODES),
-    help="How a grid becomes objects.  [default: the manifest's, or peaks]",
+    help="How a grid becomes objects: as it was trained to.  [default: the manifest's, or fuse]",
 )
 @click.option("--samples", type=FILE, help="Images (.npy) for the self-test.  [default: seeded patterns]")
 def package_command(

@@ -44,7 +44,7 @@ class Manifest:
     threshold: float | None = None
     """Probability below which the answer is "not sure", or below which there is no object."""
     decode: Decode | None = None
-    """How a grid becomes objects: peaks or fuse."""
+    """How a grid becomes objects, as it was trained to: peaks or fuse."""
     figures: dict[str, Any] = field(default_factory=dict)
     """What was measured: accuracy, loss, f1, split, images, macs and the like."""
 

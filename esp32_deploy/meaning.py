@@ -10,7 +10,8 @@ from esp32_deploy.arithmetic import SoftmaxScaling, softmax_scaling
 from esp32_deploy.graph import Graph, Tensor
 from esp32_deploy.manifest import COLOUR_CHANNELS, Decode, Manifest, Task
 
-DEFAULT_DECODE: Decode = "peaks"
+# peaks asks for a network that shares each object among cells, which only a manifest can tell
+DEFAULT_DECODE: Decode = "fuse"
 # a centre cut out of the frame is neither squeezed nor framed: right enough for images whose making is not known
 UNKNOWN_RESIZE = "crop"
 # of a model's input: pixel p is int8 p - 128, give or take this much

@@ -141,3 +141,9 @@ def test_sizes_that_the_network_cannot_take_are_refused(size):
 def test_settings_survive_json():
     settings = Settings(Path("in"), Path("out"), Path("i.json"), width=1.0, photos=PhotoSettings(colour="grayscale"))
     assert from_dict(json.loads(json.dumps(settings.as_dict()))) == settings
+
+
+def test_edge_impulses_loss_asks_for_fusing():
+    with pytest.raises(BlockError, match="choose --decode fuse"):
+        Settings(Path("in"), Path("out"), loss="edge-impulse")
+    assert Settings(Path("in"), Path("out"), loss="edge-impulse", decode="fuse").loss == "edge-impulse"

@@ -620,6 +620,8 @@ def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_
         drawn = [] if number % 4 == 3 else [box, flat]
         objects = "".join(f"<object><name>cell</name><bndbox>{edges}</bndbox></object>" for edges in drawn)
         (photos / f"{number:02}.xml").write_text(f"<annotation>{objects}</annotation>")
+    # the middle square begins 24 px into the photo, where the boxes of photos 0, 1, 2 and 4 have ended
+    assert run(photos, out.parent / "cropped", task="detection", resize_mode="crop").dropped_boxes == 9 + 4
     preparation = run(photos, out, task="detection")
     assert (preparation.labels_from, preparation.dropped_boxes) == ("voc", 9)
     assert sum(counts["cell"] for counts in preparation.counts.values()) == 9

@@ -33,7 +33,7 @@ class Preparation:
     split_from: str
     skipped: tuple[tuple[str, str], ...]  # name, reason
     unused_boxes: bool  # a classifier's photos that have boxes too
-    dropped_boxes: int  # a detector's boxes without an area in their image
+    dropped_boxes: int  # a detector's boxes without an area in what the network sees
 
 
 @dataclass(frozen=True)

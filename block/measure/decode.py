@@ -38,7 +38,8 @@ class Part(NamedTuple):
 
 
 def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> list[Detection]:
-    """The objects of one image's grid (H, W, classes + 1), the surest first, then by class, row and column.
+    """The objects of one image's grid (H, W, classes + 1), the surest first, then by class, row and column of the first
+    of their cells; what is equal in all of these stays as it was found.
 
     fuse:  every cell of at least `threshold` is a rectangle; those of a class that overlap or touch, corners included,
            grow together until none do. The centre is the rectangle's, the score that of its surest cell.
@@ -74,7 +75,7 @@ def _peaks(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
             score = min(int(sums[row, column]), WHOLE)
             if score < least:
                 break
-            found.append((score, label, row, column, _take(plane, row, column)))
+            found.append((score, label, row, column, _take(plane, row, column, score)))
     found.sort(key=lambda one: (-one[0], *one[1:4]))
     return [_peak(score, label, taken, cell_px) for score, label, _, _, taken in found]
 
@@ -85,11 +86,11 @@ def _two_by_two(plane: np.ndarray) -> np.ndarray:
     return rows[:, :-1] + rows[:, 1:] if rows.shape[1] > 1 else rows
 
 
-def _take(plane: np.ndarray, top: int, left: int) -> list[Part]:
-    """What an object takes of two by two cells, which lose it: all, or one whole probability from the surest first."""
+def _take(plane: np.ndarray, top: int, left: int, score: int) -> list[Part]:
+    """What an object takes of two by two cells, which lose it: its score, from the surest first."""
     height, width = plane.shape
     cells = [(row, column) for row in (top, top + 1) for column in (left, left + 1) if row < height and column < width]
-    taken, rest = [], WHOLE
+    taken, rest = [], score
     for row, column in sorted(cells, key=lambda cell: -plane[cell]):
         steps = min(rest, int(plane[row, column]))
         plane[row, column] -= steps
@@ -99,7 +100,7 @@ def _take(plane: np.ndarray, top: int, left: int) -> list[Part]:
 
 
 def _peak(score: int, label: int, taken: list[Part], cell_px: int) -> Detection:
-    total, most = sum(part.steps for part in taken), max(part.steps for part in taken)
+    most = max(part.steps for part in taken)
     box = [part for part in taken if 2 * part.steps >= most]
     rows, columns = sorted(part.row for part in box), sorted(part.column for part in box)
     return Detection(
@@ -110,8 +111,8 @@ def _peak(score: int, label: int, taken: list[Part], cell_px: int) -> Detection:
         (columns[-1] - columns[0] + 1) * cell_px,
         (rows[-1] - rows[0] + 1) * cell_px,
         # twice the position of a cell's centre is a whole number of cells
-        sum(part.steps * (2 * part.column + 1) for part in taken) * cell_px // (2 * total),
-        sum(part.steps * (2 * part.row + 1) for part in taken) * cell_px // (2 * total),
+        sum(part.steps * (2 * part.column + 1) for part in taken) * cell_px // (2 * score),
+        sum(part.steps * (2 * part.row + 1) for part in taken) * cell_px // (2 * score),
     )
 
 

@@ -64,7 +64,7 @@ class DetectionTask:
         return loss, self.judge(outputs.softmax(1).permute(0, 2, 3, 1).numpy(), labels)
 
     def merit(self, loss: float, score: float) -> float:  # noqa: ARG002
-        """The highest score is best: the loss also counts cells beside an object, which decoding forgives."""
+        """The highest score is best; the loss only stands in for it while the network learns."""
         return score
 
 

@@ -19,7 +19,7 @@ from block.report.drawing import Mark
 from block.report.results import NOT_SURE_THRESHOLD
 from block.settings import DECODES, Decode
 from esp32_deploy import graph
-from esp32_deploy.meaning import UNKNOWN_RESIZE
+from esp32_deploy.meaning import DEFAULT_DECODE, UNKNOWN_RESIZE
 from esp32_deploy.pixels import RESIZE_MODES, image_to_input, placement
 
 # scale and zero point of every int8 softmax
@@ -70,7 +70,7 @@ def load(model: Path, resize: str | None = None, threshold: float | None = None)
         channels=image.shape[3],
         resize=resize or _one_of(noted.get("resize"), RESIZE_MODES, UNKNOWN_RESIZE),
         threshold=noted.get("threshold", NOT_SURE_THRESHOLD) if threshold is None else threshold,
-        decode=_one_of(noted.get("decode"), DECODES, DECODES[0]),
+        decode=_one_of(noted.get("decode"), DECODES, DEFAULT_DECODE),
     )
 
 

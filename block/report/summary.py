@@ -37,7 +37,7 @@ def describe_data(data: BlockData) -> None:
     totals = ["images" if detects else "all", *(str(len(split)) for split in data.splits.values())]
     console.table([["objects" if detects else "class", *counts], *rows, totals])
     if data.dropped_boxes:
-        warn(f"{data.dropped_boxes} boxes have no area inside their image and were left out.")
+        warn(f"{data.dropped_boxes} boxes were left out: they have no area in their image.")
     for name in data.classes:
         if not counts["train"][name]:
             warn(f"no training image shows {name!r}; the network cannot learn it.")

@@ -8,10 +8,9 @@ namespace esp32_deploy {
 
 // The surest that an int8 softmax can be, in 256ths: one whole probability.
 constexpr uint32_t most_score = 255;
-constexpr uint16_t most_place = 0xffff;
 
-// One object: `label` 0 is the first class, `score` counts in 256ths, `row` and `column` order equals, the rest is in
-// pixels of the network's input.
+// One object: `label` 0 is the first class, `score` counts in 256ths, `row` and `column` of the first of its cells order
+// equals (what is equal in these too stays as it was found), the rest is in pixels of the network's input.
 struct Object {
   uint16_t label;
   uint16_t score;
@@ -131,18 +130,17 @@ void find_fused(const Grid& grid, const Step& step, Rectangle* rectangles, Found
   }
 }
 
-// An object takes of its two by two cells, in `cells` and their sum `total`, all that they hold or one whole
-// probability, from the surest first; `taken` tells how much of each.
-inline void take_object(uint8_t* const* cells, size_t count, uint32_t total, uint32_t* taken) {
+// An object takes `score` of its two by two cells, from the surest first; `taken` tells how much of each.
+inline void take_object(uint8_t* const* cells, size_t count, uint32_t score, uint32_t* taken) {
   for (size_t n = 0; n < count; ++n) taken[n] = 0;
-  for (uint32_t left = total < most_score ? total : most_score; left > 0;) {
+  for (uint32_t rest = score; rest > 0;) {
     size_t surest = 0;
     for (size_t n = 1; n < count; ++n)
       if (*cells[n] > *cells[surest]) surest = n;
-    const uint32_t part = *cells[surest] < left ? *cells[surest] : left;
+    const uint32_t part = *cells[surest] < rest ? *cells[surest] : rest;
     taken[surest] += part;
     *cells[surest] = static_cast<uint8_t>(*cells[surest] - part);
-    left -= part;
+    rest -= part;
   }
 }
 
@@ -150,7 +148,7 @@ inline void take_object(uint8_t* const* cells, size_t count, uint32_t total, uin
 // shares an object among the cells around its centre. It takes one whole probability away with it, from the surest
 // cells first; then the next most probable cells are looked at. Its centre is the mean of its cells' centres, weighted
 // by what it takes; its box holds those of which it takes at least half as much as of the surest.
-// `plane` has room for a byte a cell.
+// `plane` has room for a byte a cell. Every object costs a look at the whole grid of its class.
 template <typename Step, typename Found>
 void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& objects) {
   const size_t rows = grid.height > 1 ? 2 : 1;
@@ -179,19 +177,17 @@ void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& objec
       for (size_t n = 0; n < rows * columns; ++n)
         cells[n] = &plane[(top + n / columns) * grid.width + left + n % columns];
       uint32_t taken[4] = {};
-      take_object(cells, rows * columns, total, taken);
-      uint32_t whole = 0;
+      take_object(cells, rows * columns, score, taken);
       uint32_t most = 0;
       uint32_t across = 0;
       uint32_t down = 0;
       for (size_t n = 0; n < rows * columns; ++n) {
         // twice the place of a cell's centre is a whole number of cells
-        whole += taken[n];
         across += taken[n] * static_cast<uint32_t>(2 * (left + n % columns) + 1);
         down += taken[n] * static_cast<uint32_t>(2 * (top + n / columns) + 1);
         if (taken[n] > most) most = taken[n];
       }
-      Rectangle box{most_place, most_place, 0, 0, 0};
+      Rectangle box{static_cast<uint16_t>(grid.height), static_cast<uint16_t>(grid.width), 0, 0, 0};
       for (size_t n = 0; n < rows * columns; ++n) {
         if (2 * taken[n] < most) continue;
         const size_t row = top + n / columns;
@@ -202,8 +198,8 @@ void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& objec
       Object object = boxed(channel - 1, score, box, grid.cell_px);
       object.row = static_cast<uint16_t>(top);
       object.column = static_cast<uint16_t>(left);
-      object.center_x = static_cast<uint16_t>(across * grid.cell_px / (2 * whole));
-      object.center_y = static_cast<uint16_t>(down * grid.cell_px / (2 * whole));
+      object.center_x = static_cast<uint16_t>(across * grid.cell_px / (2 * score));
+      object.center_y = static_cast<uint16_t>(down * grid.cell_px / (2 * score));
       objects.add(object);
     }
   }
