@@ -3,8 +3,8 @@
     python benchmarks/deploy.py [MODEL.tflite ...]
 
 Runs 200 inputs (patterns, and photos where they lie beside the project) through each fixture and each model named, on
-the host and on the emulators, which count instructions exactly and know no caches or flash. A minute for a default
-network, a quarter of an hour for width 1.0 at 224 px, and a table at the end.
+the host and on the emulators, which count instructions exactly and know no caches or flash. A minute for a
+model, three for width 1.0 at 224 px, and tables at the end.
 """
 
 import sys
