@@ -20,7 +20,7 @@ from block.data import photos, reading
 from block.data.augment import photo_augmentation
 from block.data.reading import Split
 from block.measure import evaluate
-from block.settings import Settings
+from block.settings import AUTO_BATCH_SIZES, Settings
 
 FOLDS = 5
 SIZE_PX, WIDTH = 96, 0.35
@@ -29,7 +29,7 @@ SIZE_PX, WIDTH = 96, 0.35
 @click.command()
 @click.option("--epochs", type=int, default=Settings.epochs, show_default=True)
 @click.option("--learning-rate", type=float, default=Settings.learning_rate, show_default=True)
-@click.option("--batch-size", type=int, default=Settings.batch_size, show_default=True)
+@click.option("--batch-size", type=int, default=AUTO_BATCH_SIZES["classification"], show_default=True)
 @click.option("--augment", type=bool, default=True, show_default=True)
 @click.option("--seeds", type=int, default=1, show_default=True, help="Repeats, each with folds of its own.")
 def main(seeds: int, **recipe: Any) -> None:

@@ -62,6 +62,7 @@ def learn_with_validation(
                 "epoch": epoch.number,
                 "validation_loss": epoch.validation_loss,
                 "validation_score": epoch.score,
+                "batch_size": recipe.batch_size,
                 "splits": ["train"],
                 "device": device.type,
             }
@@ -129,7 +130,7 @@ def training_recipe(run: Run, started: float) -> "training.Recipe":
     return training.Recipe(
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
-        batch_size=settings.batch_size,
+        batch_size=settings.batch_size_for(data.task),
         seed=settings.seed,
         augment=augmentation,
         deadline=training_deadline(run, started),

@@ -86,7 +86,10 @@ studio_options = _group(
         help="Name of the Arduino library: letters, digits, underscores.",
     ),
     click.option(
-        "--batch-size", type=int, default=DEFAULTS["batch_size"], show_default=True, help="Images per training step."
+        "--batch-size",
+        type=int,
+        default=DEFAULTS["batch_size"],
+        help="Images per training step.  [default: 32 for classification, 16 for detection]",
     ),
     click.option(
         "--cut",

@@ -12,6 +12,8 @@ Cut = Literal["block_3_expand", "block_5", "block_6_expand"]
 CUTS: tuple[Cut, ...] = get_args(Cut)
 # the seed's cut for classification, Edge Impulse's for detection
 AUTO_CUTS: dict[Task, Cut] = {"classification": "block_5", "detection": "block_6_expand"}
+# by cross-validation and on validation photos: see docs/experiments.md
+AUTO_BATCH_SIZES: dict[Task, int] = {"classification": 32, "detection": 16}
 Decode = Literal["peaks", "fuse"]
 DECODES: tuple[Decode, ...] = get_args(Decode)
 Loss = Literal["softmax", "edge-impulse"]
@@ -65,8 +67,8 @@ class Settings:
     """Passes over the training images."""
     learning_rate: float = 0.006
     """Peak of the learning-rate schedule."""
-    batch_size: int = 32
-    """Images per training step."""
+    batch_size: int | None = None
+    """Images per training step; None is what suits the task: 32 for classification, 16 for detection."""
     width: float = 0.35
     """MobileNetV2's width multiplier."""
     cut: Cut | Literal["auto"] = "auto"
@@ -90,7 +92,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         _at_least("--epochs", self.epochs, 1)
-        _at_least("--batch-size", self.batch_size, 2)
+        if self.batch_size is not None:
+            _at_least("--batch-size", self.batch_size, 2)
         if not 0 < self.learning_rate <= 1:
             raise BlockError(
                 f"--learning-rate {self.learning_rate:g}: choose more than 0 and at most 1; 0.006 suits most data."
@@ -109,6 +112,10 @@ class Settings:
     def cut_for(self, task: Task) -> Cut:
         """Where the backbone of a task ends."""
         return AUTO_CUTS[task] if self.cut == "auto" else self.cut
+
+    def batch_size_for(self, task: Task) -> int:
+        """Images per training step of a task."""
+        return AUTO_BATCH_SIZES[task] if self.batch_size is None else self.batch_size
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for settings.json; `from_dict` reads them back."""

@@ -28,7 +28,7 @@ def check(run: Run, network: "nn.Module", task: "Task", device: "torch.device") 
     import torch
 
     started = time.monotonic()
-    count = min(run.settings.batch_size, len(run.data.train))
+    count = min(run.settings.batch_size_for(run.data.task), len(run.data.train))
     trial = copy.deepcopy(network).to(device)
     labels = list(run.data.train.labels[:count])
     images = torch.from_numpy(np.array(run.data.train.features[:count])).permute(0, 3, 1, 2)

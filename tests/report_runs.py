@@ -22,6 +22,7 @@ FACTS = {
         "epoch": 2,
         "validation_loss": 0.5,
         "validation_score": 0.8,
+        "batch_size": 32,
         "splits": ["train"],
         "device": "cpu",
     },

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 import train
 from block import options
 from block.errors import BlockError
-from block.settings import PhotoSettings, Settings, from_dict
+from block.settings import AUTO_BATCH_SIZES, PhotoSettings, Settings, from_dict
 
 ROOT = Path(__file__).resolve().parents[1]
 VALUE_TYPES = {"int": int, "float": float, "string": str, "select": str, "boolean": bool}
@@ -23,8 +23,13 @@ OPTION_TYPES = {
 
 KINDS = {"image": "parameters.json", "object_detection": "variants/fomo/parameters.json"}
 
-# Studio decodes a detector's grid itself, by fusing
-OTHER_DEFAULTS = {("object_detection", "decode"): "fuse"}
+OTHER_DEFAULTS = {
+    # Studio decodes a detector's grid itself, by fusing
+    ("object_detection", "decode"): "fuse",
+    # what no given value stands for
+    ("image", "batch-size"): AUTO_BATCH_SIZES["classification"],
+    ("object_detection", "batch-size"): AUTO_BATCH_SIZES["detection"],
+}
 
 
 def studio_commands(kind):
