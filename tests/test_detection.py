@@ -1,21 +1,19 @@
 import csv
 import json
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from conftest import write_box_arrays
 
 from block.data.augment import box_augmentation, visible_boxes
 from block.measure import detections
 from block.model.detection import DetectionTask, build_network, cell_grid, shared_grid
 from block.model.network import NetworkShape
+from train import train as train_command
 
-ROOT = Path(__file__).resolve().parents[1]
 SHAPE = NetworkShape(0.35, "block_6_expand", 3, 2, 48)
 
 
@@ -127,15 +125,11 @@ def test_what_is_mostly_outside_is_no_object_any_more():
 
 
 def train(arrays, out, *options):
-    command = [sys.executable, str(ROOT / "train.py"), "--data-directory", arrays, "--out-directory", out]
-    result = subprocess.run(
-        [*map(str, command), "--pretrained", "0", "--augment", "0", "--batch-size", "8", *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
+    folders = ["--data-directory", str(arrays), "--out-directory", str(out)]
+    result = CliRunner().invoke(
+        train_command, [*folders, "--pretrained", "0", "--augment", "0", "--batch-size", "8", *options]
     )
-    assert result.returncode == 0, result.stdout + result.stderr
+    assert result.exit_code == 0, result.output
     return result
 
 

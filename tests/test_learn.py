@@ -315,10 +315,8 @@ def test_a_folder_of_photos_becomes_a_model_by_relative_paths(tmp_path, monkeypa
     assert f"{photos} is a folder of photos: preparing it into {out / 'prepared'}" in result.stdout
     deploy = json.loads((out / "deploy.json").read_text())
     assert (deploy["labels"], deploy["colour"], deploy["resize"]) == (["leaf", "rust"], "grayscale", "crop")
-    converted = subprocess.run(
-        [sys.executable, "-m", "block", "convert", "out"], capture_output=True, text=True, check=False
-    )
-    assert converted.returncode == 0, converted.stderr
+    converted = CliRunner().invoke(block, ["convert", "out"])
+    assert converted.exit_code == 0, converted.output
     assert [row.split(",")[1].split("/")[0] for row in (out / "predictions.csv").read_text().split()[1:]] == [
         *["leaf"] * 2,
         *["rust"] * 2,
