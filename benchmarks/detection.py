@@ -42,6 +42,7 @@ HEAD = (
     "epochs",
     "thresholds",
     "arena KB",
+    "streamed KB",
     "seconds",
 )
 
@@ -70,6 +71,7 @@ def _row(name: str, runs: list[BlockRun]) -> list[str]:
         )
         for label in int8[0]["per_class"]
     }
+    footprint = runs[0].metrics["footprint"]
     return [
         name,
         *(f"{mean(scores['f1'] for scores in group):.3f}" for group in (float32, int8)),
@@ -78,7 +80,7 @@ def _row(name: str, runs: list[BlockRun]) -> list[str]:
         ", ".join(f"{label} {f1:.3f} {error:.2f}" for label, (f1, error) in by_class.items()),
         " ".join(str(run.metrics["training"]["epoch"]) for run in runs),
         " ".join(f"{run.metrics['detection']['threshold']:g}" for run in runs),
-        f"{runs[0].metrics['footprint']['tflm_arena_bytes'] / 1024:.0f}",
+        *(f"{size / 1024:.0f}" for size in (footprint["tflm_arena_bytes"], footprint["stream"]["ram_bytes"])),
         f"{mean(run.seconds for run in runs):.0f}",
     ]
 
