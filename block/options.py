@@ -89,7 +89,7 @@ studio_options = _group(
         "--batch-size",
         type=int,
         default=DEFAULTS["batch_size"],
-        help="Images per training step.  [default: 32 for classification, 16 for detection]",
+        help="Images per training step.  [default: 32 for classification, 8 for detection]",
     ),
     click.option(
         "--cut",

@@ -13,7 +13,7 @@ CUTS: tuple[Cut, ...] = get_args(Cut)
 # the seed's cut for classification, Edge Impulse's for detection
 AUTO_CUTS: dict[Task, Cut] = {"classification": "block_5", "detection": "block_6_expand"}
 # by cross-validation and on validation photos: see docs/experiments.md
-AUTO_BATCH_SIZES: dict[Task, int] = {"classification": 32, "detection": 16}
+AUTO_BATCH_SIZES: dict[Task, int] = {"classification": 32, "detection": 8}
 Decode = Literal["peaks", "fuse"]
 DECODES: tuple[Decode, ...] = get_args(Decode)
 Loss = Literal["softmax", "edge-impulse"]
@@ -68,7 +68,7 @@ class Settings:
     learning_rate: float = 0.006
     """Peak of the learning-rate schedule."""
     batch_size: int | None = None
-    """Images per training step; None is what suits the task: 32 for classification, 16 for detection."""
+    """Images per training step; None is what suits the task: 32 for classification, 8 for detection."""
     width: float = 0.35
     """MobileNetV2's width multiplier."""
     cut: Cut | Literal["auto"] = "auto"
