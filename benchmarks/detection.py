@@ -13,7 +13,10 @@ from statistics import mean
 import click
 from block_runs import BlockRun, run_block, shared_photos, table
 
-EDGE_IMPULSE = ("--loss", "edge-impulse", "--decode", "fuse", "--learning-rate", "0.001", "--cut", "block_6_expand")
+EDGE_IMPULSE = (
+    *("--loss", "edge-impulse", "--decode", "fuse", "--learning-rate", "0.001", "--batch-size", "32"),
+    *("--cut", "block_6_expand"),
+)
 ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     # name: photos, script, options
     "cells, ours": ("bccd", "train.py", ()),
