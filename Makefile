@@ -39,8 +39,9 @@ lint: venv
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# three processes keep two cores busy: some tests wait
 test: lint
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 # TORCH_INDEX= builds with whichever torch pip finds by itself; not named, the Dockerfile's own index is used
 test-container: venv
