@@ -212,6 +212,7 @@ def test_convert_without_a_run_says_what_is_missing(tmp_path):
 
 def test_convert_says_what_an_older_versions_settings_lack(finished, tmp_path):
     noted = json.loads((finished[0] / "settings.json").read_text())
+    assert noted.keys() == checkpoint.NOTED
     del noted["task"], noted["size"]
     (tmp_path / "settings.json").write_text(json.dumps(noted))
     result = CliRunner().invoke(block, ["convert", str(tmp_path)])
