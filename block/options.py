@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from block.data.contract import TASKS
 from block.data.labels import LABEL_SOURCES
-from block.settings import COLOUR_CHANNELS, CUTS, DECODES, LOSSES, WIDTHS, PhotoSettings, Settings
+from block.settings import CUTS, LOSSES, WIDTHS, PhotoSettings, Settings
+from esp32_deploy.manifest import COLOUR_CHANNELS, DECODES, TASKS
 from esp32_deploy.pixels import RESIZE_MODES
 
 Command = Callable[..., Any]

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from block.data.contract import SIZES_PX, Task
+from block.data.contract import SIZES_PX
 from block.errors import BlockError
+from esp32_deploy.manifest import COLOUR_CHANNELS, Decode, Task
 
 Cut = Literal["block_3_expand", "block_5", "block_6_expand"]
 CUTS: tuple[Cut, ...] = get_args(Cut)
@@ -14,13 +15,10 @@ CUTS: tuple[Cut, ...] = get_args(Cut)
 AUTO_CUTS: dict[Task, Cut] = {"classification": "block_5", "detection": "block_6_expand"}
 # by cross-validation and on validation photos: see docs/experiments.md
 AUTO_BATCH_SIZES: dict[Task, int] = {"classification": 32, "detection": 8}
-Decode = Literal["peaks", "fuse"]
-DECODES: tuple[Decode, ...] = get_args(Decode)
 Loss = Literal["softmax", "edge-impulse"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 # the widths for which ImageNet weights are published
 WIDTHS = (0.35, 0.5, 0.75, 1.0)
-COLOUR_CHANNELS = {"rgb": 3, "grayscale": 1}
 # arduino-lint's rule for a library's name in its strict mode
 LIBRARY_NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 

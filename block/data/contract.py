@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from block.errors import BlockError
+from esp32_deploy.manifest import Task
 
-Task = Literal["classification", "detection"]
-TASKS: tuple[Task, ...] = get_args(Task)
 # train_input.json's words for them
 MODES: dict[Task, str] = {"classification": "classification", "detection": "object-detection"}
 

@@ -18,10 +18,10 @@ from block.data.contract import (
     SAMPLE_IDS_FILE,
     SIZES_PX,
     SPLITS,
-    Task,
     read_json,
 )
 from block.errors import BlockError
+from esp32_deploy.manifest import Task
 
 NPY_MAGIC = b"\x93NUMPY"
 ROWS_PER_CHECK = 256

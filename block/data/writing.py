@@ -16,10 +16,10 @@ from block.data.contract import (
     PHOTOS_FILE,
     SAMPLE_IDS_FILE,
     SPLITS,
-    Task,
     replacing,
     write_json,
 )
+from esp32_deploy.manifest import Task
 
 
 class ArrayFile:

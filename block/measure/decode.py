@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from block.settings import Decode
+from esp32_deploy.manifest import Decode
 
 STEPS = 256
 # a certain object's: an int8 softmax ends here

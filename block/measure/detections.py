@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from block.measure.decode import Detection, decode
-from block.settings import Decode
+from esp32_deploy.manifest import Decode
 
 # a threshold that splits validation photos best is looked for among these
 THRESHOLDS = tuple(step / 40 for step in range(4, 39))

@@ -17,8 +17,8 @@ from block.measure.decode import decode
 from block.report import drawing
 from block.report.drawing import Mark
 from block.report.results import NOT_SURE_THRESHOLD
-from block.settings import DECODES, Decode
 from esp32_deploy import graph
+from esp32_deploy.manifest import DECODES, Decode
 from esp32_deploy.meaning import DEFAULT_DECODE, UNKNOWN_RESIZE
 from esp32_deploy.pixels import RESIZE_MODES, image_to_input, placement
 

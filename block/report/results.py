@@ -18,8 +18,8 @@ from block.measure.decode import Detection, decode
 from block.measure.detections import match
 from block.measure.evaluate import agreement
 from block.measure.footprint import Footprint
-from block.settings import Decode, Settings
-from esp32_deploy.manifest import THRESHOLDS
+from block.settings import Settings
+from esp32_deploy.manifest import THRESHOLDS, Decode
 
 METRICS_VERSION = 1
 DEPLOY_VERSION = 1
