@@ -119,6 +119,19 @@ def test_boxes_move_with_what_they_surround():
         assert np.abs(center - (y + height / 2, x + width / 2)).max() < 1.5
 
 
+def test_photos_with_boxes_are_moved_a_few_pixels_only():
+    torch.manual_seed(0)
+    augment = box_augmentation(100)
+    moved = np.concatenate([augment(torch.zeros(3, 100, 100), boxes((0, 40, 40, 20, 20)))[1] for _ in range(200)])
+    centers = moved[:, 1:3] + moved[:, 3:] / 2
+    # 6 % of the side, and as many shifts as left there are right
+    assert 5 < np.abs(centers - 50).max() < 7
+    assert np.abs(centers.mean(0) - 50).max() < 1
+    # the box around one that is turned by 5 degrees and is a tenth larger or smaller
+    grown = np.cos(np.radians(5)) + np.sin(np.radians(5))
+    assert 20 * 0.9 - 0.1 < moved[:, 3:].min() < 20 * 0.95 and 20 < moved[:, 3:].max() < 20 * 1.1 * grown + 0.1
+
+
 def test_what_is_mostly_outside_is_no_object_any_more():
     edges = np.array([[-8.0, 0, 10, 10], [-5, 0, 10, 10], [40, 40, 10, 10]])
     assert visible_boxes(np.array([0, 1, 2]), edges, 48).tolist() == [[1, 0, 0, 5, 10], [2, 40, 40, 8, 8]]

@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from block.data import reading
+from block.data import contract, reading
 from block.data.photos import UnreadablePhotoError, is_photo_folder, prepare, read_photo
 from block.errors import BlockError
 
@@ -600,6 +602,24 @@ def test_fruit_is_prepared_by_name(shared_data, photos, out):
 def test_blood_cells_cannot_be_classified_by_their_boxes(shared_data, out):
     with pytest.raises(BlockError, match=r"354 of 364 photos .* boxes of several classes"):
         run(shared_data / "bccd", out, task="classification")
+
+
+def test_blood_cells_are_detectors_arrays_by_their_own_lists(shared_data, out):
+    dataset = shared_data / "bccd" / "BCCD"
+    preparation = run(shared_data / "bccd", out, task="detection")
+    assert preparation.split_from == "as given by the lists in ImageSets/Main"
+    # two boxes in the annotations have no width
+    assert preparation.dropped_boxes == 2
+    drawn = Counter()
+    for split, name in {"train": "train", "validation": "val", "holdout": "test"}.items():
+        listed = (dataset / "ImageSets" / "Main" / f"{name}.txt").read_text().split()
+        assert len(np.load(out / contract.FEATURE_FILES[split])) == len(listed)
+        for photo in listed:
+            for label in re.findall("<name>(.*)</name>", (dataset / "Annotations" / f"{photo}.xml").read_text()):
+                drawn[split, label] += 1
+    counted = Counter({(split, label): n for split, row in preparation.counts.items() for label, n in row.items()})
+    assert sum(drawn.values()) == 4888
+    assert sum((drawn - counted).values()) == 2 and not counted - drawn
 
 
 def test_hand_signs_are_classes_in_folders(shared_data, photos, out):
