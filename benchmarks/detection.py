@@ -9,6 +9,7 @@ centre of its class lies in its box, each once.
 """
 
 from statistics import mean
+from typing import Any
 
 import click
 from block_runs import BlockRun, run_block, shared_photos, table
@@ -33,59 +34,62 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
         ("--task", "detection", *EDGE_IMPULSE),
     ),
 }
-HEAD = (
-    "run",
-    "float32 F1",
-    "int8 F1",
-    "most lost",
-    "int8 precision",
-    "int8 recall",
-    "Edge Impulse's F1",
-    "int8 F1 and counting error by class",
-    "epochs",
-    "thresholds",
-    "arena KB",
-    "streamed KB",
-    "seconds",
-)
+SCORES_HEAD = ("run", "computed in", "F1", "by seed", "precision", "recall", "Edge Impulse's F1")
+RUNS_HEAD = ("run", "most F1 lost to int8", "epochs", "thresholds", "arena KB", "streamed KB", "seconds")
+RUNTIMES = {"float32": "torch", "int8": "tflm_int8"}
 
 
 @click.command()
 @click.option("--row", "names", type=click.Choice(list(ROWS)), multiple=True, help="Only these rows.  [default: all]")
 @click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each row.")
 def main(names: tuple[str, ...], seeds: int) -> None:
-    """Print a table of what is found, float32 and int8."""
-    rows = [list(HEAD)]
+    """Print what is found, float32 and int8, and what it takes: two tables for each row."""
     for name in names or ROWS:
         photos, script, options = ROWS[name]
         runs = [run_block(shared_photos(photos), *options, "--seed", str(seed), script=script) for seed in range(seeds)]
-        rows.append(_row(f"{name} ({seeds} seeds)", runs))
-        print(" | ".join(rows[-1]), flush=True)
-    print()
-    table(rows)
+        show(name, runs)
 
 
-def _row(name: str, runs: list[BlockRun]) -> list[str]:
-    float32, int8 = ([run.metrics["scores"]["holdout"][runtime] for run in runs] for runtime in ("torch", "tflm_int8"))
-    by_class = {
-        label: (
-            mean(scores["per_class"][label]["f1"] for scores in int8),
-            mean(scores["per_class"][label]["count_error"] for scores in int8),
+def show(name: str, runs: list[BlockRun]) -> None:
+    """Prints the means of a row's runs, each class with its F1 and by how many a photo's count is off."""
+    classes = list(runs[0].metrics["scores"]["holdout"]["torch"]["per_class"])
+    scores_table = [[*SCORES_HEAD, *(f"{label}: F1, count off by" for label in classes)]]
+    for kind in RUNTIMES:
+        scores = _scores(runs, kind)
+        by_class = ([one["per_class"][label] for one in scores] for label in classes)
+        scores_table.append(
+            [
+                name,
+                kind,
+                f"{_mean(scores, 'f1'):.3f}",
+                " ".join(f"{one['f1']:.3f}" for one in scores),
+                *(f"{_mean(scores, figure):.3f}" for figure in ("precision", "recall", "ei_f1")),
+                *(f"{_mean(group, 'f1'):.3f}, {_mean(group, 'count_error'):.2f}" for group in by_class),
+            ]
         )
-        for label in int8[0]["per_class"]
-    }
+    table(scores_table)
     footprint = runs[0].metrics["footprint"]
-    return [
+    lost = [
+        exact["f1"] - rounded["f1"] for exact, rounded in zip(*(_scores(runs, kind) for kind in RUNTIMES), strict=True)
+    ]
+    row = [
         name,
-        *(f"{mean(scores['f1'] for scores in group):.3f}" for group in (float32, int8)),
-        f"{max(one['f1'] - other['f1'] for one, other in zip(float32, int8, strict=True)):.3f}",
-        *(f"{mean(scores[figure] for scores in int8):.3f}" for figure in ("precision", "recall", "ei_f1")),
-        ", ".join(f"{label} {f1:.3f} {error:.2f}" for label, (f1, error) in by_class.items()),
+        f"{max(lost):.3f}",
         " ".join(str(run.metrics["training"]["epoch"]) for run in runs),
         " ".join(f"{run.metrics['detection']['threshold']:g}" for run in runs),
         *(f"{size / 1024:.0f}" for size in (footprint["tflm_arena_bytes"], footprint["stream"]["ram_bytes"])),
         f"{mean(run.seconds for run in runs):.0f}",
     ]
+    table([list(RUNS_HEAD), row])
+    print(flush=True)
+
+
+def _scores(runs: list[BlockRun], kind: str) -> list[dict[str, Any]]:
+    return [run.metrics["scores"]["holdout"][RUNTIMES[kind]] for run in runs]
+
+
+def _mean(scores: list[dict[str, Any]], figure: str) -> float:
+    return mean(one[figure] for one in scores)
 
 
 if __name__ == "__main__":
