@@ -97,6 +97,10 @@ def test_the_best_epoch_is_the_one_that_finds_most():
     assert task().merit(loss=9.0, score=0.8) > task().merit(loss=0.1, score=0.7)
 
 
+def test_of_epochs_that_find_the_same_the_surest_is_the_best():
+    assert task().merit(loss=0.1, score=1.0) > task().merit(loss=0.2, score=1.0)
+
+
 @pytest.mark.parametrize(("cut", "grid"), [("block_6_expand", 12), ("block_5", 12), ("block_3_expand", 24)])
 @pytest.mark.parametrize("attention", [False, True])
 def test_every_cut_gives_its_grid(cut, grid, attention):

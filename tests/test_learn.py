@@ -238,8 +238,8 @@ def fitted_with(losses, arrays, out, monkeypatch):
             for parameter in self.averaged.parameters():
                 parameter.fill_(number)
         loss = losses[number - 1]
-        is_best = -loss > self.best_merit
-        self.best_merit = max(-loss, self.best_merit)
+        is_best = (-loss,) > self.best_merit
+        self.best_merit = max((-loss,), self.best_merit)
         return training.Epoch(number, len(losses), 1.0, loss, 0.5, 0.1, 0.1, is_best)
 
     import torch

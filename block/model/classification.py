@@ -44,9 +44,9 @@ class ClassificationTask:
         loss = self.judge(outputs.softmax(1).numpy(), np.array(labels))
         return loss, (outputs.argmax(1) == self.targets(labels)).float().mean().item()
 
-    def merit(self, loss: float, score: float) -> float:  # noqa: ARG002
+    def merit(self, loss: float, score: float) -> tuple[float, ...]:  # noqa: ARG002
         """The lowest loss is best: on few photos accuracy jumps and says little."""
-        return -loss
+        return (-loss,)
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:

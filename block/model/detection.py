@@ -64,9 +64,9 @@ class DetectionTask:
         loss = self.loss(outputs, self.targets(labels)).item()
         return loss, self.judge(outputs.softmax(1).permute(0, 2, 3, 1).numpy(), labels)
 
-    def merit(self, loss: float, score: float) -> float:  # noqa: ARG002
-        """The highest score is best; the loss only stands in for it while the network learns."""
-        return score
+    def merit(self, loss: float, score: float) -> tuple[float, ...]:
+        """The highest score is best; of equal ones, which few objects make likely, that of the lowest loss."""
+        return score, -loss
 
 
 def cell_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.ndarray:

@@ -35,7 +35,7 @@ class Task(Protocol):
     def targets(self, labels: Sequence[Any]) -> Tensor: ...
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor: ...
     def validate(self, outputs: Tensor, labels: Sequence[Any]) -> tuple[float, float]: ...
-    def merit(self, loss: float, score: float) -> float: ...
+    def merit(self, loss: float, score: float) -> tuple[float, ...]: ...
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Trainer:
         self.optimizer = _optimizer(self.network, recipe.learning_rate)
         self.shuffler = torch.Generator().manual_seed(recipe.seed)
         self.steps = 0
-        self.best_merit = -math.inf
+        self.best_merit: tuple[float, ...] = (-math.inf,)
         self.epochs = recipe.epochs
 
     @property

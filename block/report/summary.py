@@ -41,6 +41,11 @@ def describe_data(data: BlockData) -> None:
     for name in data.classes:
         if not counts["train"][name]:
             warn(f"no training image shows {name!r}; the network cannot learn it.")
+    if detects and not any(counts["validation"].values()):
+        warn(
+            "no validation image shows an object: which epoch is best is decided by the loss alone, and F1 and the "
+            "threshold say nothing. Label some of its images."
+        )
 
 
 def describe_results(library_name: str, outputs: Outputs, scores: SplitScores, costs: Footprint) -> None:
