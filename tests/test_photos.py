@@ -655,3 +655,13 @@ def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_
     # squashed: half as wide, as high as before
     assert boxes["04.png"] == [[0, 2, 6, 10, 10]]
     assert boxes["03.png"] == []
+
+
+def test_a_detectors_class_that_cannot_be_read_to_learn_from_is_named(photos, out):
+    for number in range(12):
+        draw(photos / f"{number:02}.png", size=(96, 48))
+        annotate(photos / f"{number:02}.xml", *(["cell", "rare"] if number == 3 else ["cell"]))
+    broken = (photos / "03.png").read_bytes()[:60]
+    (photos / "03.png").write_bytes(broken)
+    with pytest.raises(BlockError, match=r"No train photo of class 'rare' .* can be read \(03\.png\)"):
+        run(photos, out, task="detection")

@@ -121,8 +121,7 @@ def prepare(
             if labelling.task == "detection":
                 dropped_boxes += len(labelling.labels[name]) - len(found)
         _refuse_many_unreadable(photos, skipped, len(folder.paths.keys() | skipped.keys()))
-        if labelling.task == "classification":
-            _refuse_lost_classes(photos, splits, classes_on, skipped)
+        _refuse_lost_classes(photos, splits, classes_on, skipped, labelling.task)
     return Preparation(
         labelling.task,
         classes,
@@ -216,12 +215,21 @@ def _refuse_many_unreadable(photos: Path, skipped: Mapping[str, str], total: int
 
 
 def _refuse_lost_classes(
-    photos: Path, splits: Mapping[str, str], classes_on: Mapping[str, frozenset[str]], skipped: Iterable[str]
+    photos: Path,
+    splits: Mapping[str, str],
+    classes_on: Mapping[str, frozenset[str]],
+    skipped: Iterable[str],
+    task: Task,
 ) -> None:
-    plan = {name: (splits[name], label) for name, (label,) in classes_on.items()}
-    left = {row for name, row in plan.items() if name not in skipped}
-    for split, label in sorted(set(plan.values()) - left):
-        lost = [name for name, row in plan.items() if row == (split, label)]
+    # a detector may validate without a rare class, but not learn without it
+    needed = SPLITS if task == "classification" else ("train",)
+    photos_of: dict[tuple[str, str], list[str]] = {}
+    for name, on_photo in classes_on.items():
+        for label in on_photo if splits[name] in needed else ():
+            photos_of.setdefault((splits[name], label), []).append(name)
+    for (split, label), lost in sorted(photos_of.items()):
+        if not set(lost) <= set(skipped):
+            continue
         raise BlockError(
             f"No {split} photo of class {label!r} in {photos} can be read ({some(lost)}). "
             "Replace or remove what cannot be read and prepare again."

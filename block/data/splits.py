@@ -34,8 +34,10 @@ def choose_splits(folder: PhotoFolder, labels: Labels, seed: int, task: Task) ->
         return splits, f"as given by {origin}"
     splits = splits or dict.fromkeys(folder.paths, "train")
     training = {name: label for name, label in labels.items() if splits[name] == "train"}
-    strata = _classes(folder.root, training) if task == "classification" else _combinations(training)
-    validation = _pick_validation(strata, seed)
+    if task == "classification":
+        validation = _pick_validation(_classes(folder.root, training), seed)
+    else:
+        validation = _pick_validation_with_objects(folder.root, training, seed)
     each = "each class's" if task == "classification" else "the"
     how = f"{VALIDATION_PERCENT} % of {each} training photos validate (seed {seed})"
     if "holdout" in given:
@@ -120,6 +122,25 @@ def _combinations(labels: Labels) -> list[list[str]]:
     rest = [name for names in by_combination.values() if len(names) < LEAST_STRATUM for name in names]
     # two photos are the least that can be shared out
     return [*common, rest] if len(rest) > 1 else common
+
+
+def _pick_validation_with_objects(root: Path, labels: Labels, seed: int) -> list[str]:
+    """A share of each combination of classes, with an object if there is one to spare: each class keeps a photo.
+
+    Raises BlockError when no photo can be spared.
+    """
+    by_class: dict[str, list[str]] = {}
+    for name, on_photo in labels.items():
+        for label in on_photo:
+            by_class.setdefault(label, []).append(name)
+    kept = {max(names, key=lambda name: _rank(name, seed)) for names in by_class.values()}
+    spare = sorted(set(labels) - kept, key=lambda name: (not labels[name], _rank(name, seed)))
+    if not spare or len(labels) < 2:
+        raise BlockError(
+            f"{root} has too few photos: each class needs one to learn from, and one more has to validate. Add photos."
+        )
+    picked = [name for name in _pick_validation(_combinations(labels), seed) if name not in kept]
+    return picked if any(labels[name] for name in picked) else [*dict.fromkeys([spare[0], *picked])]
 
 
 def _pick_validation(strata: list[list[str]], seed: int) -> list[str]:
