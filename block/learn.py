@@ -9,6 +9,7 @@ from block.checkpoint import Run
 from block.console import say, warn
 from block.data import contract, photos, reading
 from block.data.contract import Outputs
+from block.data.photo_folder import some
 from block.data.reading import BlockData
 from block.errors import BlockError
 from block.report import summary
@@ -87,7 +88,12 @@ def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
     if preparation.unused_boxes:
         say("  These photos have boxes too: --task detection learns where objects are")
     if preparation.dropped_boxes:
-        warn(f"{preparation.dropped_boxes} boxes were left out: they have no area in what the network sees.")
+        warn(
+            f"{sum(preparation.dropped_boxes.values())} boxes were left out, for they have no area or lie outside what "
+            f"the network sees: on {some(list(preparation.dropped_boxes))}."
+        )
+    for warning in preparation.warnings:
+        warn(warning)
     if preparation.skipped:
         warn(f"{len(preparation.skipped)} photos could not be read and were left out:")
         for name, reason in preparation.skipped:

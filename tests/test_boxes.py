@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from block.data.boxes import move_boxes, read_boxes, write_boxes
 from block.data.photo_boxes import choose_boxes
 from block.data.photo_folder import PhotoFolder
+from block.data.photos import read_photo
 from block.errors import BlockError
 from esp32_deploy.pixels import RESIZE_MODES, resize
 
@@ -81,6 +83,14 @@ def test_a_box_moves_with_the_pixels_it_surrounds(mode, width, height, size, edg
     photo[top:bottom, left:right] = 255
     filled = resize(photo, size, mode)[:, :, 0]
     moved = move_boxes(np.array([[0, left, top, right - left, bottom - top]], float), width, height, size, mode)
+    if mode == "crop":
+        side = min(width, height)
+        across, down = (width - side) // 2, (height - side) // 2
+        share = photo[down : down + side, across : across + side].sum() / photo.sum()
+        assume(abs(share - 0.3) > 0.02)
+        if share < 0.3:
+            assert len(moved) == 0
+            return
     # what covers at least half of a pixel's width and height fills a quarter of it
     rows, columns = np.nonzero(filled > 255 * 0.75)
     if len(rows):
@@ -101,16 +111,84 @@ def voc(folder, name, *objects):
 
 
 def photo_folder(folder, *names):
+    for name in names:
+        if not (folder / name).exists():
+            Image.new("RGB", (64, 64)).save(folder / name)
     return PhotoFolder(folder, {name: folder / name for name in names})
 
 
 def test_pascal_voc_gives_edges_and_background(tmp_path):
     voc(tmp_path, "a", ("cat", 10, 20, 40, 60.5))
     voc(tmp_path, "b")
-    source, boxes = choose_boxes(photo_folder(tmp_path, "a.jpg", "b.jpg"), None)
-    assert source == "voc"
-    assert boxes["a.jpg"][0][0] == "cat" and boxes["a.jpg"][0][1].tolist() == [10, 20, 30, 40.5]
-    assert boxes["b.jpg"] == []
+    drawn = choose_boxes(photo_folder(tmp_path, "a.jpg", "b.jpg"), None)
+    assert (drawn.source, drawn.warnings) == ("voc", ())
+    assert drawn.boxes["a.jpg"][0][0] == "cat" and drawn.boxes["a.jpg"][0][1].tolist() == [10, 20, 30, 40.5]
+    assert drawn.boxes["b.jpg"] == []
+
+
+@pytest.mark.parametrize("corners", [(10, 20, 40, 60), (40, 20, 10, 60), (40, 60, 10, 20)])
+def test_a_voc_box_may_be_drawn_from_any_corner(tmp_path, corners):
+    voc(tmp_path, "a", ("cat", *corners))
+    (box,) = choose_boxes(photo_folder(tmp_path, "a.jpg"), None).boxes["a.jpg"]
+    assert box[1].tolist() == [10, 20, 30, 40]
+
+
+@pytest.mark.parametrize("place", ["a.xml", "a.XML", "Annotations/a.xml", "annotations/a.xml", "../Annotations/a.XML"])
+def test_voc_files_are_found_beside_the_photo_and_in_annotations(tmp_path, place):
+    root = tmp_path / "JPEGImages" if place.startswith("..") else tmp_path
+    root.mkdir(exist_ok=True)
+    voc(tmp_path, "a", ("cat", 1, 2, 3, 4))
+    target = root / place
+    target.parent.mkdir(exist_ok=True)
+    (tmp_path / "a.xml").rename(target)
+    folder = PhotoFolder(tmp_path, {"a.jpg": root / "a.jpg"})
+    assert choose_boxes(folder, None).boxes["a.jpg"][0][0] == "cat"
+
+
+def test_voc_files_that_belong_to_no_photo_are_pointed_at(tmp_path):
+    voc(tmp_path, "other", ("cat", 1, 2, 3, 4))
+    with pytest.raises(BlockError, match=r"1 \.xml files lie there, such as other\.xml, .* in a folder Annotations"):
+        choose_boxes(photo_folder(tmp_path, "a.jpg"), None)
+
+
+def annotated_photo(folder, drawn_at, orientation=1):
+    # 60 x 40 px as it is stored, white where the box is
+    photo = np.zeros((40, 60, 3), np.uint8)
+    photo[8:20, 10:40] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(photo).save(folder / "a.png", exif=exif)
+    size = f"<size><width>{drawn_at[0]}</width><height>{drawn_at[1]}</height></size>"
+    voc(folder, "a", ("cat", *(edge * drawn_at[0] / 60 for edge in (10, 8, 40, 20))))
+    annotation = (folder / "a.xml").read_text()
+    (folder / "a.xml").write_text(annotation.replace("<annotation>", f"<annotation>{size}"))
+    return photo_folder(folder, "a.png")
+
+
+@pytest.mark.parametrize("orientation", [1, 5, 6, 7, 8])
+@pytest.mark.parametrize("drawn_at", [(60, 40), (600, 400), (30, 20)])
+def test_boxes_drawn_on_the_stored_or_on_a_larger_photo_lie_right_on_the_upright_one(tmp_path, orientation, drawn_at):
+    folder = annotated_photo(tmp_path, drawn_at, orientation)
+    ((_, (x, y, width, height)),) = choose_boxes(folder, None).boxes["a.png"]
+    rows, columns = np.nonzero(read_photo(tmp_path / "a.png")[:, :, 0])
+    assert (x, y) == pytest.approx((columns.min(), rows.min()))
+    assert (x + width, y + height) == pytest.approx((columns.max() + 1, rows.max() + 1))
+
+
+@pytest.mark.parametrize("drawn_at", [(0, 0), (-1, 5), ("", "wide")])
+def test_a_voc_file_that_does_not_say_its_size_is_taken_at_its_word(tmp_path, drawn_at):
+    folder = annotated_photo(tmp_path, (60, 40))
+    text = (tmp_path / "a.xml").read_text()
+    size = f"<size><width>{drawn_at[0]}</width><height>{drawn_at[1]}</height></size>"
+    (tmp_path / "a.xml").write_text(text.replace("<size><width>60</width><height>40</height></size>", size))
+    ((_, edges),) = choose_boxes(folder, None).boxes["a.png"]
+    assert edges.tolist() == [10, 8, 30, 12]
+
+
+def test_boxes_drawn_on_another_photo_are_refused(tmp_path):
+    folder = annotated_photo(tmp_path, (40, 60))
+    with pytest.raises(BlockError, match=r"a\.xml was drawn on a photo of 40 x 60 px, but a\.png has 60 x 40 px"):
+        choose_boxes(folder, None)
 
 
 def test_a_photo_without_its_voc_file_is_named(tmp_path):
@@ -123,9 +201,35 @@ def test_edge_impulses_export_gives_boxes_and_background(tmp_path):
     content = {"version": 1, "type": "bounding-box-labels"}
     content["boundingBoxes"] = {"a.jpg": [{"label": "cat", "x": 1, "y": 2, "width": 3, "height": 4}]}
     (tmp_path / "bounding_boxes.labels").write_text(json.dumps(content))
-    source, boxes = choose_boxes(photo_folder(tmp_path, "a.jpg", "b.jpg"), None)
-    assert source == "export"
-    assert boxes["a.jpg"][0][1].tolist() == [1, 2, 3, 4] and boxes["b.jpg"] == []
+    drawn = choose_boxes(photo_folder(tmp_path, "a.jpg", "b.jpg"), None)
+    assert drawn.source == "export"
+    assert drawn.boxes["a.jpg"][0][1].tolist() == [1, 2, 3, 4] and drawn.boxes["b.jpg"] == []
+    (warning,) = drawn.warnings
+    assert "1 of 2 photos" in warning and "taken for background: b.jpg" in warning
+
+
+def export(folder, *names):
+    boxes = {name: [{"label": "cat", "x": 1, "y": 2, "width": 3, "height": 4}] for name in names}
+    content = {"version": 1, "type": "bounding-box-labels", "boundingBoxes": boxes}
+    (folder / "bounding_boxes.labels").write_text(json.dumps(content))
+
+
+def test_an_exports_names_may_differ_in_case(tmp_path):
+    export(tmp_path, "A.JPG")
+    drawn = choose_boxes(photo_folder(tmp_path, "a.jpg"), None)
+    assert drawn.boxes["a.jpg"][0][0] == "cat" and drawn.warnings == ()
+
+
+def test_an_exports_photos_that_are_not_there_are_named(tmp_path):
+    export(tmp_path, "a.jpg", "gone.jpg")
+    (warning,) = choose_boxes(photo_folder(tmp_path, "a.jpg"), None).warnings
+    assert "name 1 photos that are not there: gone.jpg" in warning
+
+
+def test_an_export_of_other_names_is_refused(tmp_path):
+    export(tmp_path, "a.jpg", "before.jpg")
+    with pytest.raises(BlockError, match=r"1 of 2 photos .*\(after\.jpg\), and .* name 1 photos .*\(before\.jpg\)"):
+        choose_boxes(photo_folder(tmp_path, "a.jpg", "after.jpg"), None)
 
 
 def test_a_box_without_numbers_is_named(tmp_path):

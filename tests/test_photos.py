@@ -609,7 +609,7 @@ def test_blood_cells_are_detectors_arrays_by_their_own_lists(shared_data, out):
     preparation = run(shared_data / "bccd", out, task="detection")
     assert preparation.split_from == "as given by the lists in ImageSets/Main"
     # two boxes in the annotations have no width
-    assert preparation.dropped_boxes == 2
+    assert sum(preparation.dropped_boxes.values()) == 2
     drawn = Counter()
     for split, name in {"train": "train", "validation": "val", "holdout": "test"}.items():
         listed = (dataset / "ImageSets" / "Main" / f"{name}.txt").read_text().split()
@@ -640,10 +640,13 @@ def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_
         drawn = [] if number % 4 == 3 else [box, flat]
         objects = "".join(f"<object><name>cell</name><bndbox>{edges}</bndbox></object>" for edges in drawn)
         (photos / f"{number:02}.xml").write_text(f"<annotation>{objects}</annotation>")
-    # the middle square begins 24 px into the photo, where the boxes of photos 0, 1, 2 and 4 have ended
-    assert run(photos, out.parent / "cropped", task="detection", resize_mode="crop").dropped_boxes == 9 + 4
+    # the middle square begins 24 px into the photo, where the boxes of photos 0, 1, 2 and 4 have ended; of 5 to 9
+    # 1 to 5 px of 20 are left (number 7 shows nothing)
+    cropped = run(photos, out.parent / "cropped", task="detection", resize_mode="crop").dropped_boxes
+    assert cropped == {f"{number:02}.png": 1 if number == 10 else 2 for number in (0, 1, 2, 4, 5, 6, 8, 9, 10)}
     preparation = run(photos, out, task="detection")
-    assert (preparation.labels_from, preparation.dropped_boxes) == ("voc", 9)
+    assert preparation.labels_from == "voc"
+    assert preparation.dropped_boxes == {f"{number:02}.png": 1 for number in range(12) if number % 4 != 3}
     assert sum(counts["cell"] for counts in preparation.counts.values()) == 9
     data = reading.read(out)
     assert (data.task, data.classes, data.dropped_boxes) == ("detection", ("cell",), 0)
@@ -655,6 +658,7 @@ def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_
     # squashed: half as wide, as high as before
     assert boxes["04.png"] == [[0, 2, 6, 10, 10]]
     assert boxes["03.png"] == []
+    assert data.preparation["dropped_boxes"] == preparation.dropped_boxes
 
 
 def test_a_detectors_class_that_cannot_be_read_to_learn_from_is_named(photos, out):

@@ -11,10 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from block.data.boxes import LEAST_VISIBLE_SHARE
 from block.data.torchvision_compat import import_transforms
-
-# an object of which less is left is no longer one
-LEAST_VISIBLE_SHARE = 0.3
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from block.errors import BlockError
 from esp32_deploy.pixels import placement
 
 COLUMNS = ("label", "x", "y", "w", "h")
+# an object of which less can be seen is no longer one
+LEAST_VISIBLE_SHARE = 0.3
 
 
 def is_box_file(path: Path) -> bool:
@@ -64,7 +66,7 @@ def move_boxes(boxes: np.ndarray, width: int, height: int, size: int, mode: str)
     """Where boxes of a photo of width x height px lie once it is resized to `size` px as pixels.resize does it.
 
     `boxes` (n, 5) float in px of the photo. What falls outside the image is cut off; edges go to the nearest px, and
-    what is left of a box is at least 1 px wide and high. A box with no area, or with none inside, is left out.
+    what is left of a box is at least 1 px wide and high. A box with no area, or with too little inside, is left out.
     """
     place = placement(width, height, size, mode)
     scale = np.array([place.target_width / place.source_width, place.target_height / place.source_height])
@@ -72,11 +74,24 @@ def move_boxes(boxes: np.ndarray, width: int, height: int, size: int, mode: str)
     room = np.array([place.target_width, place.target_height])
     start = (boxes[:, 1:3] - source) * scale
     stop = (boxes[:, 1:3] + boxes[:, 3:5] - source) * scale
-    is_inside = ((boxes[:, 3:5] > 0) & (stop > 0) & (start < room)).all(axis=1)
+    seen = np.minimum(stop, room) - np.maximum(start, 0)
+    shares = (seen.clip(0) / np.where(boxes[:, 3:5] > 0, stop - start, np.inf)).prod(axis=1)
     start = np.rint(start.clip(0, room)).astype(int).clip(0, room - 1)
     stop = np.maximum(np.rint(stop.clip(0, room)).astype(int), start + 1)
     moved = np.concatenate([boxes[:, :1].astype(int), target + start, stop - start], axis=1)
-    return moved[is_inside]
+    return moved[shares >= LEAST_VISIBLE_SHARE]
+
+
+def upright_edges(edges: np.ndarray, size: tuple[int, int], orientation: int) -> np.ndarray:
+    """Where boxes (n, 4) of x, y, width, height lie once a photo of `size` (width, height) is turned upright.
+
+    `orientation` is EXIF's for photos that lie on their side: 5 mirrored and 6, 7 mirrored and 8 (EXIF 2.3, 4.6.4).
+    """
+    x, y, width, height = edges.T
+    # what was measured from the left is measured from above then, and the other way round
+    across = size[1] - y - height if orientation in (6, 7) else y
+    down = size[0] - x - width if orientation in (7, 8) else x
+    return np.stack([across, down, height, width], axis=1)
 
 
 def _read_row(path: Path, row: int, sample: Any) -> np.ndarray:

@@ -146,11 +146,10 @@ def _classes_from_voc(folder: PhotoFolder) -> Labels:
 
 
 def voc_annotation(path: Path, root: Path) -> Path | None:
-    """A photo's Pascal VOC file: the XML beside the photo or in the Annotations folder beside its own folder."""
-    candidates = [path.with_suffix(".xml")]
-    if path.parent != root:
-        beside = path.parent.parent
-        candidates += [beside / place / f"{path.stem}.xml" for place in ("Annotations", "annotations")]
+    """A photo's Pascal VOC file: the XML beside the photo, or in a folder Annotations in or beside its own folder."""
+    above = [path.parent] if path.parent == root else [path.parent, path.parent.parent]
+    folders = [path.parent, *(folder / name for folder in above for name in ("Annotations", "annotations"))]
+    candidates = (folder / f"{path.stem}{suffix}" for folder in folders for suffix in (".xml", ".XML"))
     return next((candidate for candidate in candidates if candidate.is_file()), None)
 
 
@@ -181,11 +180,14 @@ def _classes_of_entry(entry: Mapping[str, Any]) -> frozenset[str]:
 def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
     """What the export's label files say by photo name; they may lie in any folder above the photos."""
     parents = {parent for path in folder.paths.values() for parent in path.parents}
+    # programs that move photos like to change .JPG into .jpg
+    named = {name.casefold(): name for name in folder.paths}
     entries: dict[str, dict[str, Any]] = {}
     for place in sorted(parent for parent in parents if parent.is_relative_to(folder.root)):
         for file in (place / file_name for file_name in EXPORT_FILES):
             for path, entry in _read_export(file) if file.is_file() else ():
                 name = posixpath.normpath(f"{photo_name(place, folder.root)}/{tidy(path)}")
+                name = name if name in folder.paths else named.get(name.casefold(), name)
                 entries[name] = entries.get(name, {}) | entry
     return entries
 

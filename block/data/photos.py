@@ -34,7 +34,8 @@ class Preparation:
     split_from: str
     skipped: tuple[tuple[str, str], ...]  # name, reason
     unused_boxes: bool  # a classifier's photos that have boxes too
-    dropped_boxes: int  # a detector's boxes without an area in what the network sees
+    dropped_boxes: Mapping[str, int]  # a detector's boxes with too little in what the network sees, by photo
+    warnings: tuple[str, ...]  # what a person should look at
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Labelling:
     task: Task
     source: str
     labels: Mapping[str, str] | Mapping[str, PhotoBoxes]
+    warnings: tuple[str, ...] = ()
 
     def classes_on(self, name: str) -> frozenset[str]:
         """The classes on a photo."""
@@ -95,7 +97,7 @@ def prepare(
     classes_on = {name: labelling.classes_on(name) for name in folder.paths}
     splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
     classes = labelling.classes
-    # `skipped` grows while photos are read; block_writer writes this dictionary last.
+    # `skipped` and `dropped_boxes` grow while photos are read; block_writer writes this dictionary last.
     preparation = {
         "size": size,
         "resize_mode": resize_mode,
@@ -106,7 +108,9 @@ def prepare(
         "skipped": skipped,
     }
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS if split in splits.values()}
-    dropped_boxes = 0
+    dropped_boxes: dict[str, int] = {}
+    if labelling.task == "detection":
+        preparation["dropped_boxes"] = dropped_boxes
     with block_writer(out, classes, size, channels, preparation, tuple(counts), labelling.task) as writer:
         for name in track(list(folder.paths)):
             try:
@@ -118,8 +122,8 @@ def prepare(
             writer.append(splits[name], image_to_input(photo, size, resize_mode, channels), label, name)
             for index in found:
                 counts[splits[name]][classes[index]] += 1
-            if labelling.task == "detection":
-                dropped_boxes += len(labelling.labels[name]) - len(found)
+            if labelling.task == "detection" and len(found) < len(labelling.labels[name]):
+                dropped_boxes[name] = len(labelling.labels[name]) - len(found)
         _refuse_many_unreadable(photos, skipped, len(folder.paths.keys() | skipped.keys()))
         _refuse_lost_classes(photos, splits, classes_on, skipped, labelling.task)
     return Preparation(
@@ -131,13 +135,14 @@ def prepare(
         tuple(sorted(skipped.items())),
         unused_boxes=labelling.task == "classification" and labels_from is None and has_boxes(folder),
         dropped_boxes=dropped_boxes,
+        warnings=labelling.warnings,
     )
 
 
 def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | None) -> Labelling:
     """What the photos are labelled with; without a task boxes are taken only where there is no class for each photo."""
     if task == "detection":
-        return Labelling("detection", *choose_boxes(folder, labels_from))
+        return _labelled_with_boxes(folder, labels_from)
     try:
         return Labelling("classification", *choose_labels(folder, labels_from))
     except BlockError as error:
@@ -145,7 +150,12 @@ def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | 
             raise
         if isinstance(error, AmbiguousLabelsError):
             raise BlockError(f"{error} Or learn where objects are: --task detection.") from None
-    return Labelling("detection", *choose_boxes(folder, labels_from))
+    return _labelled_with_boxes(folder, labels_from)
+
+
+def _labelled_with_boxes(folder: PhotoFolder, labels_from: str | None) -> Labelling:
+    drawn = choose_boxes(folder, labels_from)
+    return Labelling("detection", drawn.source, drawn.boxes, drawn.warnings)
 
 
 def _label_for(
