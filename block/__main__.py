@@ -111,16 +111,17 @@ def predict(
         from block.data import contract
         from block.report import predict as predicting
 
-        paths = predicting.find_photos(photos)
+        pictures = predicting.choose_pictures(predicting.find_photos(photos, out), out)
         with console.foreign_output_hidden(debug):
             seer = predicting.load(model, resize, threshold)
         contract.make_folder(out)
         unreadable: list[str] = []
-        for path, text in predicting.write_pictures(seer, paths, out, unreadable.append):
-            say(f"{path}: {text}")
+        for path, text in predicting.draw_pictures(seer, pictures, unreadable.append):
+            renamed = f" ({pictures[path].name})" if pictures[path].stem != path.stem else ""
+            say(f"{path}: {text}{renamed}")
         for reason in unreadable:
             console.warn(reason)
-        say(f"Pictures of {len(paths) - len(unreadable)} photos lie in {out}")
+        say(f"Pictures of {len(pictures) - len(unreadable)} photos lie in {out}")
 
 
 @block.command()

@@ -12,6 +12,8 @@ from tiny_models import mobilenet
 from block.__main__ import block
 from block.report import predict
 from block.report.predict import Seer
+from esp32_deploy.manifest import THRESHOLDS
+from esp32_deploy.meaning import UNKNOWN_RESIZE, Meaning
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ["apple", "banana", "mixed", "orange"]
@@ -45,7 +47,8 @@ def test_every_photo_becomes_a_picture_and_a_line(model, tmp_path):
     assert [line.split(": ")[0] for line in lines[:2]] == [str(first), str(second)]
     assert lines[2:] == [f"Pictures of 2 photos lie in {tmp_path / 'seen'}"]
     pictures = {path.name: Image.open(path) for path in (tmp_path / "seen").iterdir()}
-    assert {name: picture.width for name, picture in pictures.items()} == {"1.png": 60, "1-2.png": 500}
+    assert {name: picture.width for name, picture in pictures.items()} == {"1.png": 60 * 6, "1-2.png": 500}
+    assert lines[1].endswith(" (1-2.png)") and not lines[0].endswith(")")
 
 
 def test_the_threshold_beside_the_model_decides_what_is_sure(model, tmp_path):
@@ -73,7 +76,7 @@ def test_models_and_photos_that_do_not_fit_are_refused_in_a_line(model, shared_d
     logits = shared_data / "models" / "classifier_035_96.tflite"
     assert "gives no probabilities" in run(logits, one, "--out", tmp_path / "seen").stderr
     model.with_name("labels.txt").write_text("one\ntwo\n")
-    assert "tells 4 classes apart, but 2 labels" in run(model, one, "--out", tmp_path / "seen").stderr
+    assert "2 labels (one, two) for a model of 4 classes" in run(model, one, "--out", tmp_path / "seen").stderr
     assert not (tmp_path / "seen").exists()
 
 
@@ -84,7 +87,18 @@ def test_a_label_is_given_only_when_the_model_is_sure():
 
 
 def grid_seer(grid, resize="squash"):
-    return Seer(lambda _: grid[np.newaxis], "detection", ("red", "blue"), 96, 3, resize, 0.5, "peaks")
+    meaning = Meaning(
+        task="detection",
+        labels=("red", "blue"),
+        colour="rgb",
+        resize=resize,
+        threshold=0.5,
+        decode="peaks",
+        softmax=None,
+        input_shape=(96, 96, 3),
+        output_shape=grid.shape,
+    )
+    return Seer(lambda _: grid[np.newaxis], meaning)
 
 
 def test_objects_are_counted_in_words_and_drawn_on_the_photo_as_it_came():
@@ -94,12 +108,21 @@ def test_objects_are_counted_in_words_and_drawn_on_the_photo_as_it_came():
     pixels = np.full((100, 300, 3), 128, np.uint8)
     seen = predict.see(grid_seer(grid), pixels)
     assert seen.text == "1 red, 1 blue"
+    # the photo is drawn three times as large, so that a cell of 8 x 8 px is one of 75 x 25; a dot marks its middle
+    assert seen.picture.size == (900, 300)
+    marked = np.asarray(seen.picture)
+    assert [tuple(marked[y, x]) for y, x in ((62, 262), (237, 712))] == [(86, 180, 233), (230, 159, 0)]
+    assert [tuple(marked[y, x]) for y, x in ((62, 300 - 2), (237, 750 - 2))] == [(86, 180, 233), (230, 159, 0)]
+    assert {tuple(pixel) for pixel in marked[100:180, 400:600].reshape(-1, 3)} == {(128, 128, 128)}
+
+
+def test_what_is_found_in_the_bars_beside_a_photo_is_marked_at_its_edge():
+    grid = np.zeros((12, 12, 3), np.float32)
+    grid[:, :, 0] = 1
+    grid[11, 6] = (0.1, 0.9, 0)
+    seen = predict.see(grid_seer(grid, "fit"), np.full((240, 480, 3), 128, np.uint8))
     places = np.argwhere((np.asarray(seen.picture) != 128).any(axis=2))
-    # cell (2, 3) of 12 x 12 lies at (75, 17) of the photo, cell (9, 9) ends at (250, 83)
-    assert places.min(axis=0) == pytest.approx((17, 75), abs=25) and places.max(axis=0) == pytest.approx(
-        (83, 250), abs=45
-    )
-    assert seen.picture.size == (300, 100)
+    assert places.max(axis=0)[0] == 239 and places.min(axis=0)[1] == pytest.approx(240, abs=5)
 
 
 def test_an_empty_grid_finds_nothing():
@@ -112,8 +135,10 @@ def test_a_grid_model_detects(tmp_path):
     path = tmp_path / "grid.tflite"
     path.write_bytes(mobilenet(0.35, 48, is_grid=True).content())
     seer = predict.load(path)
-    assert (seer.task, seer.size, seer.labels) == ("detection", 48, ("class 1", "class 2", "class 3"))
-    assert predict.see(seer, np.zeros((96, 200, 3), np.uint8)).picture.size == (200, 96)
+    assert (seer.meaning.task, seer.meaning.labels) == ("detection", ("class 1", "class 2", "class 3"))
+    # what the library packaged from this file would do
+    assert (seer.meaning.threshold, seer.meaning.decode) == (0.5, "fuse")
+    assert predict.see(seer, np.zeros((250, 500, 3), np.uint8)).picture.size == (500, 250)
 
 
 def test_predicting_needs_no_torch(model, tmp_path):
@@ -128,7 +153,35 @@ def test_predicting_needs_no_torch(model, tmp_path):
 
 
 def test_a_photo_is_made_square_as_the_library_does_where_nothing_says_how(model):
-    from esp32_deploy.meaning import UNKNOWN_RESIZE
-
     (model.parent / "deploy.json").unlink(missing_ok=True)
-    assert predict.load(model).resize == UNKNOWN_RESIZE
+    assert predict.load(model).meaning.resize == UNKNOWN_RESIZE
+
+
+@pytest.mark.parametrize(
+    ("noted", "words"),
+    [
+        ({"threshold": 7}, "threshold is 7"),
+        ({"threshold": "0.4"}, "threshold is '0.4'"),
+        ({"decode": "gess"}, "decode is 'gess'"),
+        ({"task": "detection"}, "The manifest says detection"),
+    ],
+)
+def test_a_manifest_that_says_something_impossible_is_refused(model, tmp_path, noted, words):
+    model.with_name("deploy.json").write_text(json.dumps({"labels": LABELS, **noted}))
+    result = run(model, photo(tmp_path / "1.jpg"), "--out", tmp_path / "seen")
+    assert result.exit_code == 1 and words in result.stderr
+
+
+def test_what_a_manifest_leaves_open_is_as_on_the_board(model):
+    model.with_name("deploy.json").write_text(json.dumps({"labels": LABELS, "threshold": None}))
+    assert predict.load(model).meaning.threshold == THRESHOLDS["classification"]
+
+
+def test_photos_are_never_overwritten_by_their_pictures(model, tmp_path):
+    one = photo(tmp_path / "photos" / "1.png")
+    before = one.read_bytes()
+    beside = run(model, one, "--out", one.parent)
+    assert beside.exit_code == 1 and "would be overwritten by its picture; choose another" in beside.stderr
+    inside = run(model, one.parent, "--out", one.parent / "seen")
+    assert inside.exit_code == 1 and "lies inside the photo folder" in inside.stderr
+    assert one.read_bytes() == before and [path.name for path in one.parent.iterdir()] == ["1.png"]

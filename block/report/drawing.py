@@ -86,9 +86,9 @@ def on_original(box: Sequence[float], place: Placement) -> tuple[float, float, f
     left, top = (x - place.target_x) * across, (y - place.target_y) * down
     right, bottom = left + width * across, top + height * down
     # cells may reach into the bars beside a photo that was fitted into the square
-    left, right = max(0.0, left), min(float(place.source_width), right)
-    top, bottom = max(0.0, top), min(float(place.source_height), bottom)
-    return place.source_x + left, place.source_y + top, max(0.0, right - left), max(0.0, bottom - top)
+    left, right = (min(max(0.0, x), float(place.source_width)) for x in (left, right))
+    top, bottom = (min(max(0.0, y), float(place.source_height)) for y in (top, bottom))
+    return place.source_x + left, place.source_y + top, right - left, bottom - top
 
 
 def _draw_box(draw: ImageDraw.ImageDraw, mark: Mark, stroke: int) -> None:

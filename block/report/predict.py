@@ -1,45 +1,37 @@
 """What the board would see: photos through the int8 .tflite under TensorFlow Lite Micro, drawn and put into words."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
 from PIL import Image
 
 from block.data import contract, photos
+from block.data.classes import numbered_classes
 from block.data.photo_folder import walk
 from block.errors import BlockError
 from block.export import runtimes
 from block.measure.decode import decode
 from block.report import drawing
 from block.report.drawing import Mark
-from block.report.results import NOT_SURE_THRESHOLD
-from esp32_deploy import graph
-from esp32_deploy.manifest import DECODES, Decode
-from esp32_deploy.meaning import DEFAULT_DECODE, UNKNOWN_RESIZE
-from esp32_deploy.pixels import RESIZE_MODES, image_to_input, placement
+from esp32_deploy import graph, manifest, meaning
+from esp32_deploy.meaning import Meaning
+from esp32_deploy.pixels import image_to_input, placement
 
-# scale and zero point of every int8 softmax
-PROBABILITIES = ((1 / 256,), (-128,))
+# small photos are enlarged, so that what is drawn on them leaves something to see
+LEAST_PICTURE_PX = 240
 NOT_SURE = "not sure"
 NOTHING = "nothing found"
 
 
 @dataclass(frozen=True)
 class Seer:
-    """A model and what must be known beside it to read its answers."""
+    """A model and what its answers mean to a board."""
 
     run: runtimes.Predict
-    task: Literal["classification", "detection"]
-    labels: tuple[str, ...]
-    size: int
-    channels: int
-    resize: str
-    threshold: float
-    decode: Decode
+    meaning: Meaning
 
 
 @dataclass(frozen=True)
@@ -53,46 +45,48 @@ class Seen:
 def load(model: Path, resize: str | None = None, threshold: float | None = None) -> Seer:
     """Opens an int8 .tflite with the deploy.json and labels.txt beside it; `resize` and `threshold` go before theirs.
 
-    Raises BlockError for a model that is not int8 or that TensorFlow Lite Micro cannot run.
+    Raises BlockError for a model that is not int8 or that TensorFlow Lite Micro cannot run, DeployError where model
+    and manifest do not fit.
     """
     if not model.is_file():
         raise BlockError(f"{model} is not a file; name a .tflite, such as {contract.Outputs(Path('out')).tflite_int8}.")
-    image, answer = _tensors(model)
-    noted = _deploy(model)
-    outputs = answer.shape[-1]
-    is_grid = len(answer.shape) == 4 and answer.shape[1] > 1
-    count = outputs - 1 if is_grid else outputs
-    return Seer(
-        run=runtimes.tflm_predict(model),
-        task="detection" if is_grid else "classification",
-        labels=_labels(model, noted, count),
-        size=image.shape[1],
-        channels=image.shape[3],
-        resize=resize or _one_of(noted.get("resize"), RESIZE_MODES, UNKNOWN_RESIZE),
-        threshold=noted.get("threshold", NOT_SURE_THRESHOLD) if threshold is None else threshold,
-        decode=_one_of(noted.get("decode"), DECODES, DEFAULT_DECODE),
+    content, noted = _read(model), manifest.beside(model)
+    if noted.labels is None:
+        *_, outputs = answer = meaning.image_shape(content.outputs[0])
+        noted = replace(noted, labels=numbered_classes(outputs - 1 if answer[0] * answer[1] > 1 else outputs))
+    known = meaning.of(content, noted)
+    if known.softmax:
+        raise BlockError(f"{model} gives no probabilities, because it does not end in a softmax; export it with one.")
+    known = replace(
+        known,
+        resize=resize or known.resize,
+        threshold=known.threshold if threshold is None else threshold,
     )
+    return Seer(runtimes.tflm_predict(model), known)
 
 
 def see(seer: Seer, pixels: np.ndarray) -> Seen:
-    """Asks the model about a photo, (H, W, 3) uint8 RGB; draws on the photo as it came."""
-    shown = image_to_input(pixels, seer.size, seer.resize, seer.channels)
+    """Asks the model about a photo, (H, W, 3) uint8 RGB; draws on the photo as it came, enlarged where it is small."""
+    known = seer.meaning
+    size, _, channels = known.input_shape
+    shown = image_to_input(pixels, size, known.resize, channels)
     answer = seer.run(shown[np.newaxis].astype(np.float32) / np.float32(255))[0]
     photo = Image.fromarray(pixels)
-    if seer.task == "classification":
-        text = label_text(seer.labels, answer, seer.threshold)
-        return Seen(text, drawing.captioned(photo, text))
-    cell_px = seer.size // answer.shape[0]
-    found = decode(answer, seer.threshold, cell_px, seer.decode)
-    place = placement(photo.width, photo.height, seer.size, seer.resize)
+    times = -(-LEAST_PICTURE_PX // min(photo.size))
+    canvas = photo.resize((photo.width * times, photo.height * times), Image.Resampling.NEAREST)
+    if known.decode is None:
+        text = label_text(known.labels, answer, known.threshold)
+        return Seen(text, drawing.captioned(canvas, text))
+    found = decode(answer, known.threshold, size // answer.shape[0], known.decode)
+    place = placement(photo.width, photo.height, size, known.resize)
     marks = []
     for one in found:
         box = drawing.on_original((one.x, one.y, one.width, one.height), place)
         center = drawing.on_original((one.center_x, one.center_y, 0, 0), place)[:2]
-        marks.append(Mark("object", box, center, f"{seer.labels[one.label]} {one.score:.0%}", one.label))
-    counts = Counter(seer.labels[one.label] for one in found)
-    text = ", ".join(f"{counts[label]} {label}" for label in seer.labels if counts[label]) or NOTHING
-    return Seen(text, drawing.with_marks(photo, marks))
+        marks.append(Mark("object", box, center, f"{known.labels[one.label]} {one.score:.0%}", one.label).larger(times))
+    counts = Counter(known.labels[one.label] for one in found)
+    text = ", ".join(f"{counts[label]} {label}" for label in known.labels if counts[label]) or NOTHING
+    return Seen(text, drawing.with_marks(canvas, marks))
 
 
 def label_text(labels: Sequence[str], probabilities: np.ndarray, threshold: float) -> str:
@@ -102,11 +96,15 @@ def label_text(labels: Sequence[str], probabilities: np.ndarray, threshold: floa
     return said if probabilities[best] >= threshold else f"{NOT_SURE} ({said})"
 
 
-def find_photos(named: Sequence[Path]) -> list[Path]:
-    """The photos that were named, those of a folder in its place; raises BlockError for what is not there."""
+def find_photos(named: Sequence[Path], out: Path) -> list[Path]:
+    """The photos that were named, those of a folder in its place.
+
+    Raises BlockError for what is not there, and for a folder that holds `out`: its pictures are no photos.
+    """
     found: list[Path] = []
     for path in named:
         if path.is_dir():
+            photos.refuse_own_output(path, out)
             found += walk(path)
         elif path.exists():
             found.append(path)
@@ -117,19 +115,30 @@ def find_photos(named: Sequence[Path]) -> list[Path]:
     return found
 
 
-def write_pictures(
-    seer: Seer, paths: Sequence[Path], out: Path, unreadable: Callable[[str], None]
-) -> Iterator[tuple[Path, str]]:
-    """Writes a PNG a photo into `out` and yields its path and the answer; what cannot be read goes to `unreadable`."""
+def choose_pictures(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
+    """The PNG in `out` for each photo; raises BlockError where that is one of the photos."""
     taken: set[str] = set()
-    for path in paths:
+    pictures = {path: out / f"{_free_name(path.stem, taken)}.png" for path in paths}
+    originals = {path.resolve() for path in paths}
+    for picture in pictures.values():
+        if picture.resolve() in originals:
+            raise BlockError(
+                f"The photo {picture} would be overwritten by its picture; choose another folder for --out."
+            )
+    return pictures
+
+
+def draw_pictures(
+    seer: Seer, pictures: Mapping[Path, Path], unreadable: Callable[[str], None]
+) -> Iterator[tuple[Path, str]]:
+    """Writes each photo's picture and yields the photo's path and the answer; broken photos go to `unreadable`."""
+    for path, picture in pictures.items():
         try:
             pixels = photos.read_photo(path)
         except photos.UnreadablePhotoError as error:
             unreadable(str(error))
             continue
         seen = see(seer, pixels)
-        picture = out / f"{_free_name(path.stem, taken)}.png"
         with contract.replacing(picture) as temporary:
             seen.picture.save(temporary, format="png")
         yield path, seen.text
@@ -144,36 +153,12 @@ def _free_name(stem: str, taken: set[str]) -> str:
     return name
 
 
-def _tensors(model: Path) -> tuple[graph.Tensor, graph.Tensor]:
+def _read(model: Path) -> graph.Graph:
     content = graph.read(model)
     image, answer = content.inputs[0], content.outputs[0]
-    if (image.type, answer.type) != ("INT8", "INT8") or len(image.shape) != 4 or image.shape[1] != image.shape[2]:
+    if (image.type, answer.type) != ("INT8", "INT8") or len(image.shape) != 4:
         raise BlockError(
             f"{model} takes {image.type} of shape {image.shape} and gives {answer.type}; a board runs int8 models of "
             "square images, such as model_quantized_int8_io.tflite."
         )
-    if (answer.scales, answer.zero_points) != PROBABILITIES:
-        raise BlockError(f"{model} gives no probabilities, because it does not end in a softmax; export it with one.")
-    return image, answer
-
-
-def _deploy(model: Path) -> dict[str, Any]:
-    path = contract.Outputs(model.parent).deploy
-    noted = contract.read_json(path) if path.exists() else {}
-    if not isinstance(noted, dict):
-        raise BlockError(f"{path} should hold a JSON object as training writes it.")
-    return noted
-
-
-def _labels(model: Path, noted: dict[str, Any], count: int) -> tuple[str, ...]:
-    path = contract.Outputs(model.parent).labels
-    labels = noted.get("labels") or (path.read_text(encoding="utf-8").splitlines() if path.exists() else None)
-    if labels is None:
-        return tuple(f"class {number}" for number in range(1, count + 1))
-    if len(labels) != count:
-        raise BlockError(f"{model} tells {count} classes apart, but {len(labels)} labels lie beside it.")
-    return tuple(map(str, labels))
-
-
-def _one_of(value: Any, choices: Sequence[Any], default: Any) -> Any:
-    return value if value in choices else default
+    return content
