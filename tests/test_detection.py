@@ -1,13 +1,18 @@
 import csv
 import json
+import re
+import shutil
 import zipfile
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 from conftest import write_box_arrays
+from PIL import Image
 
+from block.__main__ import block
 from block.data.augment import box_augmentation, visible_boxes
 from block.measure import detections
 from block.model.detection import DetectionTask, build_network, cell_grid, shared_grid
@@ -198,6 +203,76 @@ def test_predictions_have_a_row_for_each_truth_and_each_detection(detector):
     int8 = json.loads((out / "metrics.json").read_text())["scores"]["validation"]["tflm_int8"]
     said = [row for row in rows if row["kind"] == "int8"]
     assert sum(row["matched"] == "1" for row in said) / len(said) == pytest.approx(int8["precision"])
+
+
+def write_box_photos(folder):
+    # the drawn arrays as photos with Pascal VOC files: one half to train and to validate, the other to test
+    arrays = write_box_arrays(folder.parent)
+    for place, split in {"train": "train", "test": "test"}.items():
+        (folder / place).mkdir(parents=True)
+        features = np.load(arrays / f"X_split_{split}.npy")
+        samples = json.loads((arrays / f"Y_split_{split}.npy").read_text())
+        for number, (pixels, sample) in enumerate(zip(features, samples, strict=True)):
+            Image.fromarray(np.rint(pixels * 255).astype(np.uint8)).save(folder / place / f"{number}.png")
+            objects = "".join(
+                f"<object><name>{['blue', 'green'][box['label'] - 1]}</name><bndbox><xmin>{box['x']}</xmin>"
+                f"<ymin>{box['y']}</ymin><xmax>{box['x'] + box['w']}</xmax><ymax>{box['y'] + box['h']}</ymax></bndbox>"
+                "</object>"
+                for box in sample["boundingBoxes"]
+            )
+            (folder / place / f"{number}.xml").write_text(f"<annotation>{objects}</annotation>")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def judged_detector(tmp_path_factory):
+    photos = write_box_photos(tmp_path_factory.mktemp("box_photos") / "photos")
+    out = tmp_path_factory.mktemp("judged")
+    options = ["--epochs", "20", "--size", "48", "--loss", "edge-impulse", "--decode", "fuse"]
+    return photos, out, train(photos, out, "--task", "detection", *options)
+
+
+def test_test_photos_judge_a_detector_that_learned_from_all_others_at_the_threshold_that_validation_chose(
+    judged_detector,
+):
+    _, out, result = judged_detector
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert "Training once more, on all 40 images" in result.stdout
+    assert (list(metrics["scores"]), metrics["training"]["splits"]) == (["holdout"], ["train", "validation"])
+    assert metrics["scores"]["holdout"]["tflm_int8"]["images"] == 40
+    assert metrics["scores"]["holdout"]["tflm_int8"]["f1"] > 0.6
+    curve = {row["threshold"]: row["f1"] for row in metrics["detection"]["curve"]}
+    assert curve[metrics["detection"]["threshold"]] == max(curve.values())
+    deploy = json.loads((out / "deploy.json").read_text())
+    assert (deploy["decode"], deploy["resize"], deploy["figures"]["split"]) == ("fuse", "squash", "holdout")
+    assert deploy["threshold"] == metrics["detection"]["threshold"]
+
+
+def test_a_detector_is_converted_again_from_its_weights(judged_detector, tmp_path):
+    _, out, _ = judged_detector
+    again = shutil.copytree(out, tmp_path / "again")
+    models = ["model.onnx", "model.tflite", "model_quantized_int8_io.tflite"]
+    for name in [*models, "metrics.json", "deploy.json"]:
+        (again / name).unlink()
+    result = CliRunner().invoke(block, ["convert", str(again)])
+    assert result.exit_code == 0, result.output
+    for name in [*models, "deploy.json"]:
+        assert (again / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_predicting_finds_what_the_scores_of_a_detector_counted(judged_detector, tmp_path):
+    photos, out, _ = judged_detector
+    result = CliRunner().invoke(
+        block, ["predict", str(out / "model_quantized_int8_io.tflite"), str(photos / "test"), "--out", str(tmp_path)]
+    )
+    assert result.exit_code == 0, result.output
+    with (out / "predictions.csv").open(newline="") as file:
+        said = Counter(row["label"] for row in csv.DictReader(file) if row["kind"] == "int8")
+    seen = Counter()
+    for line in result.stdout.splitlines():
+        for count, label in re.findall(r"(\d+) (blue|green)", line):
+            seen[label] += int(count)
+    assert seen == said and len(list(tmp_path.glob("*.png"))) == 40
 
 
 def test_attention_runs_in_tflm_and_is_packaged_for_the_interpreter_which_is_said(tmp_path):
