@@ -6,7 +6,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from block.data.boxes import move_boxes, read_boxes, write_boxes
+from block.data.boxes import is_box_file, move_boxes, read_boxes, write_boxes
 from block.data.photo_boxes import choose_boxes
 from block.data.photo_folder import PhotoFolder
 from block.data.photos import read_photo
@@ -45,12 +45,20 @@ def test_boxes_without_area_inside_the_image_are_dropped_and_the_others_cut(tmp_
         ('[{"boundingBoxes": []}, {"boundingBoxes": [{"label": 1}]}]', "row 1 holds .* which lacks"),
         ('[{"boundingBoxes": [{"label": 0, "x": 1, "y": 1, "w": 1, "h": 1}]}]', "row 0 has label 0"),
         ('[{"boundingBoxes": [{"label": 1, "x": NaN, "y": 1, "w": 1, "h": 1}]}]', "row 0 holds .* which lacks"),
+        ('[{"boundingBoxes": [{"label": 1, "x": 1e30, "y": 1, "w": 1, "h": 1}]}]', "row 0 holds .* which lacks"),
+        ('[{"boundingBoxes": [{"label": 1' + "0" * 40 + ', "x": 1, "y": 1, "w": 1, "h": 1}]}]', "which lacks"),
     ],
 )
 def test_what_is_no_box_is_refused_by_row(tmp_path, content, words):
     (tmp_path / "Y.npy").write_text(content)
     with pytest.raises(BlockError, match=words):
         read_boxes(tmp_path / "Y.npy", 96)
+
+
+def test_a_byte_order_mark_is_no_obstacle(tmp_path):
+    path = box_file(tmp_path, [box()])
+    path.write_text(path.read_text(), encoding="utf-8-sig")
+    assert is_box_file(path) and len(read_boxes(path, 96)[0]) == 1
 
 
 def test_boxes_are_written_as_they_are_read(tmp_path):

@@ -3,6 +3,7 @@
 In memory a photo's boxes are an int array (n, 5): class index, x, y, width, height in px of the network's input.
 """
 
+import codecs
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from block.data.contract import read_json
 from block.errors import BlockError
 from esp32_deploy.pixels import placement
 
+# numbers beyond are no places in an image, nor do they fit into its array
+FARTHEST_PX = 2**31
 COLUMNS = ("label", "x", "y", "w", "h")
 # an object of which less can be seen is no longer one
 LEAST_VISIBLE_SHARE = 0.3
@@ -22,7 +25,7 @@ LEAST_VISIBLE_SHARE = 0.3
 def is_box_file(path: Path) -> bool:
     """True for JSON text, whatever the file is called: Studio names it .npy."""
     with path.open("rb") as file:
-        return file.read(64).lstrip()[:1] in (b"[", b"{")
+        return file.read(64).removeprefix(codecs.BOM_UTF8).lstrip()[:1] in (b"[", b"{")
 
 
 def read_boxes(path: Path, size: int) -> tuple[np.ndarray, int]:
@@ -104,7 +107,7 @@ def _read_row(path: Path, row: int, sample: Any) -> np.ndarray:
 def _read_each(path: Path, row: int, boxes: list[Any]) -> Iterator[list[int]]:
     for box in boxes:
         values = [box.get(name) if isinstance(box, Mapping) else None for name in COLUMNS]
-        numbers = [value for value in values if isinstance(value, int | float) and np.isfinite(value)]
+        numbers = [value for value in values if isinstance(value, int | float) and abs(value) < FARTHEST_PX]
         if len(numbers) < len(COLUMNS):
             raise BlockError(f"{path} row {row} holds {box!r}, which lacks one of the numbers {', '.join(COLUMNS)}.")
         label, *edges = numbers

@@ -142,7 +142,7 @@ def _find_task(directory: Path, info: dict[str, Any]) -> Task:
     _check_there(path)
     task: Task = "detection" if is_box_file(path) else "classification"
     mode = info.get("mode")
-    if mode is not None and mode != MODES[task]:
+    if mode is not None and str(mode).replace("_", "-").lower() != MODES[task]:
         held = "bounding boxes" if task == "detection" else "a class for each image"
         raise BlockError(
             f"{INFO_FILE} says mode {mode!r}, but {path} holds {held}. This block learns classification and object "
