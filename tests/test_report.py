@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import tracemalloc
 from html.parser import HTMLParser
 
@@ -13,6 +14,7 @@ from block import console, reporting
 from block.__main__ import block
 from block.checkpoint import Run
 from block.data import reading
+from block.data.contract import Outputs
 from block.report import data_checks, gallery, page
 
 VOID = {"meta", "link", "img", "br", "input"}
@@ -136,6 +138,17 @@ def test_the_library_is_named_in_the_steps_to_the_board(classified):
     values = page.context(outputs, page.read_metrics(outputs), *tables(outputs), None)
     (outputs.directory / "squares.zip").unlink()
     assert values["has_zip"]
+
+
+def test_a_model_that_cannot_be_streamed_is_packaged_for_the_interpreter(classified, tmp_path):
+    folder, outputs, with_stream = classified
+    assert "--runtime tflm" not in with_stream.words
+    again = Outputs(shutil.copytree(outputs.directory, tmp_path / "out"))
+    metrics = json.loads(again.metrics.read_text())
+    metrics["footprint"]["stream"] = None
+    again.metrics.write_text(json.dumps(metrics))
+    page.write(again, reading.read(folder / "data"))
+    assert "--out squares.zip --runtime tflm" in Page(again.report.read_text(encoding="utf-8")).words
 
 
 def tables(outputs):
