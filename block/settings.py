@@ -1,12 +1,12 @@
 """Every choice of a run in one frozen dataclass, whose checks speak in the flags a person typed."""
 
-import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from block.data.contract import SIZES_PX
 from block.errors import BlockError
+from esp32_deploy import arduino_rules
 from esp32_deploy.manifest import COLOUR_CHANNELS, Decode, Task
 
 Cut = Literal["block_3_expand", "block_5", "block_6_expand"]
@@ -19,8 +19,6 @@ Loss = Literal["softmax", "edge-impulse"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 # the widths for which ImageNet weights are published
 WIDTHS = (0.35, 0.5, 0.75, 1.0)
-# arduino-lint's rule for a library's name in its strict mode
-LIBRARY_NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -101,11 +99,11 @@ class Settings:
                 "--loss edge-impulse makes every cell near an object sure of it, which peaks would count one by one: "
                 "choose --decode fuse with it."
             )
-        if not LIBRARY_NAME_PATTERN.fullmatch(self.library_name):
-            raise BlockError(
-                f"--library-name {self.library_name!r}: Arduino takes 1 to 32 letters, digits and "
-                "underscores, beginning with a letter, such as fruit_spotter."
-            )
+        # now, and not when the library is made: that is after the training
+        try:
+            arduino_rules.check_name(self.library_name, "--library-name")
+        except arduino_rules.LibraryError as error:
+            raise BlockError(str(error)) from error
 
     def cut_for(self, task: Task) -> Cut:
         """Where the backbone of a task ends."""

@@ -52,8 +52,11 @@ class LibraryError(ValueError):
     """A library that Arduino would not take, or a choice that makes none."""
 
 
-def check_name(name: str) -> None:
-    """Raises LibraryError, with the reason, for a name that cannot be a library, a header and a namespace."""
+def check_name(name: str, flag: str = "--name") -> None:
+    """Raises LibraryError, with the reason, for a name that cannot be a library, a header and a namespace.
+
+    `flag` is the option by which a person gives the name.
+    """
     lower = name.lower()
     reason = None
     if not NAME_PATTERN.fullmatch(name):
@@ -70,7 +73,7 @@ def check_name(name: str) -> None:
         reason = "Arduino gives that name to something else"
     if reason is not None:
         raise LibraryError(
-            f"The library cannot be called {name!r}: {reason}. Choose one such as fruit_spotter (--name)."
+            f"The library cannot be called {name!r}: {reason}. Choose one such as fruit_spotter ({flag})."
         )
 
 

@@ -137,6 +137,12 @@ def test_settings_refuse_in_flags(choice, flag):
         Settings(Path("in"), Path("out"), **choice)
 
 
+@pytest.mark.parametrize("name", ["class", "string", "setup", "WiFi", "a__b", "my_library", "fruit-spotter"])
+def test_a_name_that_no_arduino_library_can_have_is_refused_before_training(name):
+    with pytest.raises(BlockError, match=rf"The library cannot be called '{name}': .* \(--library-name\)"):
+        Settings(Path("in"), Path("out"), library_name=name)
+
+
 @pytest.mark.parametrize("size", [40, 97, 328])
 def test_sizes_that_the_network_cannot_take_are_refused(size):
     with pytest.raises(BlockError, match="--size"):
