@@ -47,16 +47,21 @@ def export_tflite(run: Run, stages: console.Stages) -> None:
 
 
 def keep(run: Run, stop: stopping.Stop) -> None:
-    """After SIGTERM: the models of the best epoch as far as time goes, and a line that says what is there."""
+    """When a run is stopped: the models of the best epoch as far as time goes, and a line that says what is there."""
     outputs = run.outputs
-    say("SIGTERM came: keeping the best epoch")
+    say(f"{stop.words}: keeping the best epoch")
     # it may have come between weights.pt and these
     checkpoint.write_settings(run)
-    stages = console.Stages(STAGES)
+    if not stop.is_hurried:
+        _export_in_time(run, stop)
+    models = (outputs.weights, outputs.onnx, outputs.tflite_float32, outputs.tflite_int8)
+    say(f"In {outputs.directory}: {', '.join(path.name for path in models if path.exists())}")
+    say(f"To finish the run: {console.command('-m', 'block', 'convert', outputs.directory)}")
+
+
+def _export_in_time(run: Run, stop: stopping.Stop) -> None:
+    outputs, stages = run.outputs, console.Stages(STAGES)
     if not outputs.onnx.exists():
         export_onnx(run, checkpoint.load_weights(run)[0], stages)
     if not outputs.tflite_int8.exists() and stop.seconds_left > TFLITE_SECONDS:
         export_tflite(run, stages)
-    models = (outputs.weights, outputs.onnx, outputs.tflite_float32, outputs.tflite_int8)
-    say(f"In {outputs.directory}: {', '.join(path.name for path in models if path.exists())}")
-    say(f"To finish the run: {console.command('-m', 'block', 'convert', outputs.directory)}")

@@ -21,7 +21,7 @@ def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) ->
     started = time.monotonic()
     if ignored:
         warn(f"ignored, not options of this block: {', '.join(ignored)}")
-    with stopping.on_sigterm() as stop:
+    with stopping.on_signals() as stop:
         check_directories(settings)
         contract.make_folder(settings.out_directory)
         contract.check_room(settings.out_directory)

@@ -22,10 +22,12 @@ def start(program, *arguments, **environment):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        # whoever runs the tests in the background has them ignore it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
-def stop_at(process, line_start):
+def stop_at(process, line_start, number=signal.SIGTERM):
     seen = []
     for line in process.stdout:
         seen.append(line)
@@ -33,7 +35,7 @@ def stop_at(process, line_start):
             break
     else:
         pytest.fail(f"no line begins with {line_start!r}: {''.join(seen)}")
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     started = time.monotonic()
     rest, _ = process.communicate(timeout=60)
     return rest.splitlines(), time.monotonic() - started
@@ -86,10 +88,33 @@ def test_sigterm_while_exporting_keeps_what_is_written_and_no_scraps(block_direc
     assert "Stopped by SIGTERM." in lines
 
 
+def test_ctrl_c_in_training_says_at_once_what_is_kept_and_how_to_make_the_rest(block_directory, tmp_path):
+    out = tmp_path / "out"
+    process = train(block_directory, out)
+    lines, seconds = stop_at(process, "*   1/", signal.SIGINT)
+    assert process.returncode == 130
+    assert seconds < 5
+    assert names(out) == {"weights.pt", "settings.json", "history.csv"}
+    said = [line for line in lines if "/100000" not in line]
+    assert said[:2] == ["Interrupted: keeping the best epoch", f"In {out}: weights.pt"]
+    assert said[2].startswith("To finish the run: ") and said[2].endswith(f"-m block convert {out}")
+    assert said[3:] == ["Stopped by SIGINT."]
+
+
+def test_ctrl_c_before_the_first_epoch_says_that_there_is_nothing(block_directory, tmp_path):
+    process = train(block_directory, tmp_path / "out")
+    lines, _ = stop_at(process, "  all", signal.SIGINT)
+    assert process.returncode == 130
+    assert lines[-2:] == [
+        "Interrupted before the first epoch was finished: there is nothing to keep.",
+        "Stopped by SIGINT.",
+    ]
+
+
 SWALLOWED = """
 import time
 from block import stopping
-with stopping.on_sigterm() as stop:
+with stopping.on_signals() as stop:
     stop.last_work = lambda: print("last work")
     try:
         print("ready")
@@ -101,11 +126,18 @@ with stopping.on_sigterm() as stop:
 ENDLESS = """
 import time
 from block import stopping
-with stopping.on_sigterm() as stop:
+with stopping.on_signals() as stop:
     stop.last_work = lambda: time.sleep(30)
     print("ready")
     time.sleep(30)
 """
+
+
+def test_a_process_that_was_told_to_ignore_ctrl_c_goes_on_ignoring_it():
+    ignore = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+    process = start(["-c", ignore + ENDLESS.replace("sleep(30)", "sleep(1)")])
+    lines, _ = stop_at(process, "ready", signal.SIGINT)
+    assert (process.returncode, lines) == (0, [])
 
 
 def test_a_library_that_swallows_the_exception_is_told_again():
@@ -132,7 +164,7 @@ def test_a_run_that_ended_by_itself_is_not_stopped_later():
     program = """
 import time
 from block import stopping
-with stopping.on_sigterm():
+with stopping.on_signals():
     pass
 time.sleep(3 * stopping.REPEAT_SECONDS)
 print("still here")
