@@ -107,7 +107,8 @@ def resume(out_directory: Path, data_directory: Path | None, debug: bool) -> Run
             "it was edited. Train again."
         )
     settings = from_dict(noted["settings"] | {"out_directory": out_directory})
-    data = reading.read(find_arrays(outputs, noted, data_directory), classes=noted["classes"])
+    shape = (noted["size"], noted["size"], noted["channels"])
+    data = reading.read(find_arrays(outputs, noted, data_directory), classes=noted["classes"], shape=shape)
     for name, value in (("task", data.task), ("size", data.size), ("channels", data.channels)):
         if value != noted[name]:
             raise BlockError(

@@ -194,6 +194,28 @@ def test_another_run_with_the_same_seed_gives_the_same_bytes_and_convert_makes_t
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
 
+def test_a_run_on_flat_rows_is_finished_and_shown_without_the_info_file_that_came_from_elsewhere(tmp_path):
+    data, info = write_arrays(tmp_path / "data", inputShapeString="(48, 48, 3)"), tmp_path / "info.json"
+    (data / "train_input.json").rename(info)
+    for path in data.glob("X_*.npy"):
+        features = np.load(path)
+        np.save(path, features.reshape(len(features), -1))
+    out = tmp_path / "out"
+    arguments = ["--epochs", 1, "--pretrained", 0, "--info-file", info]
+    result = train("--data-directory", data, "--out-directory", out, *arguments)
+    assert result.returncode == 0, result.stdout + result.stderr
+    info.unlink()
+    for name in ("model.onnx", "report.html"):
+        (out / name).unlink()
+    converted = CliRunner().invoke(block, ["convert", str(out)])
+    assert converted.exit_code == 0, converted.output
+    assert names(out) == FILES and "Warning: everything but" not in converted.output
+    (out / "report.html").unlink()
+    reported = CliRunner().invoke(block, ["report", str(out), "--data-directory", str(data)])
+    assert reported.exit_code == 0, reported.output
+    assert "report.html" in names(out)
+
+
 def test_convert_refuses_data_of_another_kind(finished, tmp_path):
     other = write_arrays(tmp_path / "other", size=56)
     result = CliRunner().invoke(block, ["convert", str(finished[0]), "--data-directory", str(other)])

@@ -86,14 +86,20 @@ class BlockData:
         return sum(len(boxes) == 0 for boxes in self.splits[split].labels)
 
 
-def read(directory: Path, info_file: Path | None = None, classes: Sequence[str] | None = None) -> BlockData:
+def read(
+    directory: Path,
+    info_file: Path | None = None,
+    classes: Sequence[str] | None = None,
+    shape: tuple[int, int, int] | None = None,
+) -> BlockData:
     """Reads and checks a block directory; what the label files hold says which task it is for.
 
     Class names are `classes`, else those of the info file (train_input.json in the directory unless named), else
-    numbers. Features stay on disk: the arrays are memory-mapped and checked a few rows at a time.
+    numbers. `shape` (H, W, C) is that of flat rows where the info file has none. Features stay on disk: the arrays are
+    memory-mapped and checked a few rows at a time.
     Raises BlockError for whatever would make training meaningless, naming the file and the remedy.
     """
-    info = _read_info(directory, info_file)
+    info = ({"inputShapeString": str(shape)} if shape else {}) | _read_info(directory, info_file)
     present = [split for split in SPLITS if split != "holdout" or _has_holdout(directory)]
     features = {split: _read_features(directory / FEATURE_FILES[split], info) for split in present}
     shapes = {array.shape[1:] for array in features.values()}

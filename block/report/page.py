@@ -63,10 +63,11 @@ def read_data(outputs: Outputs, metrics: Metrics, directory: Path) -> BlockData:
     """The run's arrays: those of `directory`, or for the folder of photos it was, those prepared beside the results."""
     if not contract.is_block_directory(directory) and contract.is_block_directory(outputs.prepared):
         directory = outputs.prepared
-    data = reading.read(directory, classes=metrics["classes"])
+    size, channels = metrics["input"]["size"], metrics["input"]["channels"]
+    data = reading.read(directory, classes=metrics["classes"], shape=(size, size, channels))
     expected = {split: counts["images"] for split, counts in metrics["data"].items()}
     found = {split: len(examples) for split, examples in data.splits.items()}
-    if found != expected or data.size != metrics["input"]["size"]:
+    if found != expected or data.size != size:
         raise BlockError(
             f"{directory} holds other data than the run in {outputs.directory} was made from; name that data with "
             "--data-directory, or leave it out for a report without photos."
