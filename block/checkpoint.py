@@ -1,6 +1,6 @@
 """What a run keeps on disk so that it can be finished later: weights.pt and settings.json."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,14 +9,12 @@ from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.errors import BlockError
 from block.settings import Settings, from_dict
+from esp32_deploy.manifest import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
     from block.model.network import NetworkShape
-
-NOTED = frozenset(("settings", "arrays_directory", "task", "classes", "size", "channels"))
-"""What settings.json holds."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,18 @@ class Run:
     outputs: Outputs
     data: BlockData
     debug: bool
+
+
+@dataclass(frozen=True)
+class Note:
+    """settings.json: what `convert` needs beside weights.pt."""
+
+    settings: dict[str, Any]
+    arrays_directory: str
+    task: Task
+    classes: list[str]
+    size: int
+    channels: int
 
 
 def network_shape(run: Run) -> "NetworkShape":
@@ -68,18 +78,17 @@ def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
 
 
 def write_settings(run: Run) -> None:
-    """settings.json: what `convert` needs beside weights.pt."""
-    contract.write_json(
-        run.outputs.settings,
-        {
-            "settings": run.settings.as_dict(),
-            "arrays_directory": str(run.data.directory.resolve()),
-            "task": run.data.task,
-            "classes": list(run.data.classes),
-            "size": run.data.size,
-            "channels": run.data.channels,
-        },
+    """Writes settings.json."""
+    data = run.data
+    note = Note(
+        settings=run.settings.as_dict(),
+        arrays_directory=str(data.directory.resolve()),
+        task=data.task,
+        classes=list(data.classes),
+        size=data.size,
+        channels=data.channels,
     )
+    contract.write_json(run.outputs.settings, asdict(note))
 
 
 def load_weights(run: Run) -> tuple["nn.Module", dict[str, Any]]:
@@ -97,30 +106,38 @@ def load_weights(run: Run) -> tuple["nn.Module", dict[str, Any]]:
 def resume(out_directory: Path, data_directory: Path | None, debug: bool) -> Run:
     """An earlier run, from its output folder and the arrays it was trained on, or the same ones in `data_directory`."""
     outputs = Outputs(out_directory)
+    note = read_settings(outputs)
+    settings = from_dict(note.settings | {"out_directory": out_directory})
+    arrays = find_arrays(outputs, Path(note.arrays_directory), data_directory)
+    data = reading.read(arrays, classes=note.classes, shape=(note.size, note.size, note.channels))
+    for name in ("task", "size", "channels"):
+        learned, found = getattr(note, name), getattr(data, name)
+        if found != learned:
+            raise BlockError(
+                f"{outputs.weights} was trained for {name} {learned}, the arrays in {data.directory} are for "
+                f"{found}; name the data it was trained on with --data-directory."
+            )
+    return Run(settings, outputs, data, debug)
+
+
+def read_settings(outputs: Outputs) -> Note:
+    """settings.json of an earlier run; raises BlockError when it is missing or incomplete."""
     if not outputs.settings.exists():
         raise BlockError(f"{outputs.settings} does not exist; name the output folder of a run that finished an epoch.")
-    noted = contract.read_json(outputs.settings)
-    missing = NOTED - noted.keys()
+    content = contract.read_json(outputs.settings)
+    names = {field.name for field in fields(Note)}
+    missing = names - content.keys()
     if missing:
         raise BlockError(
             f"{outputs.settings} lacks {', '.join(sorted(missing))}: an earlier version of this program wrote it, or "
             "it was edited. Train again."
         )
-    settings = from_dict(noted["settings"] | {"out_directory": out_directory})
-    shape = (noted["size"], noted["size"], noted["channels"])
-    data = reading.read(find_arrays(outputs, noted, data_directory), classes=noted["classes"], shape=shape)
-    for name, value in (("task", data.task), ("size", data.size), ("channels", data.channels)):
-        if value != noted[name]:
-            raise BlockError(
-                f"{outputs.weights} was trained for {name} {noted[name]}, the arrays in {data.directory} are for "
-                f"{value}; name the data it was trained on with --data-directory."
-            )
-    return Run(settings, outputs, data, debug)
+    return Note(**{name: content[name] for name in names})
 
 
-def find_arrays(outputs: Outputs, noted: dict[str, Any], named: Path | None) -> Path:
+def find_arrays(outputs: Outputs, noted: Path, named: Path | None) -> Path:
     """Where the arrays of an earlier run are now: the folder named, the one noted, or those prepared beside it."""
-    folders = [named] if named else [Path(noted["arrays_directory"]), outputs.prepared]
+    folders = [named] if named else [noted, outputs.prepared]
     for folder in folders:
         if contract.is_block_directory(folder):
             return folder

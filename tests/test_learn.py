@@ -234,7 +234,6 @@ def test_convert_without_a_run_says_what_is_missing(tmp_path):
 
 def test_convert_says_what_an_older_versions_settings_lack(finished, tmp_path):
     noted = json.loads((finished[0] / "settings.json").read_text())
-    assert noted.keys() == checkpoint.NOTED
     del noted["task"], noted["size"]
     (tmp_path / "settings.json").write_text(json.dumps(noted))
     result = CliRunner().invoke(block, ["convert", str(tmp_path)])
@@ -244,11 +243,11 @@ def test_convert_says_what_an_older_versions_settings_lack(finished, tmp_path):
 
 def test_the_arrays_of_a_moved_run_are_found_or_asked_for(arrays, tmp_path):
     outputs = contract.Outputs(tmp_path)
-    assert checkpoint.find_arrays(outputs, {"arrays_directory": str(arrays)}, None) == arrays
+    assert checkpoint.find_arrays(outputs, arrays, None) == arrays
     with pytest.raises(BlockError, match="say where they are with --data-directory"):
-        checkpoint.find_arrays(outputs, {"arrays_directory": str(tmp_path / "gone")}, None)
+        checkpoint.find_arrays(outputs, tmp_path / "gone", None)
     write_arrays(outputs.prepared)
-    assert checkpoint.find_arrays(outputs, {"arrays_directory": str(tmp_path / "gone")}, None) == outputs.prepared
+    assert checkpoint.find_arrays(outputs, tmp_path / "gone", None) == outputs.prepared
 
 
 def fitted_with(losses, arrays, out, monkeypatch):
