@@ -13,7 +13,7 @@ from block.data.photo_folder import some
 from block.data.reading import BlockData
 from block.errors import BlockError
 from block.report import summary
-from block.settings import PhotoSettings, Settings
+from block.settings import DETECTION_CHOICES, PREPARATION_CHOICES, PhotoSettings, Settings, changed_flags
 
 
 def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) -> None:
@@ -27,7 +27,9 @@ def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) ->
         contract.check_room(settings.out_directory)
         outputs = Outputs(settings.out_directory)
         run = Run(settings, outputs, read_data(settings, outputs), debug)
+        refuse_another_task(run)
         summary.describe_data(run.data)
+        warn_of_flags_without_effect(run)
         read = time.monotonic()
         fitting.fit(run, started, stop)
         finish(run, {"reading": read - started, "training": time.monotonic() - read})
@@ -69,6 +71,31 @@ def read_data(settings: Settings, outputs: Outputs) -> BlockData:
         directory = outputs.prepared
     with console.beating("Reading the arrays"):
         return reading.read(directory, settings.info_file)
+
+
+def refuse_another_task(run: Run) -> None:
+    """Refuses a --task that the arrays contradict: what they hold decides what can be learned."""
+    asked, data = run.settings.photos.task, run.data
+    if asked in (None, data.task):
+        return
+    held = "boxes around objects" if data.task == "detection" else "a class for each image"
+    raise BlockError(
+        f"--task {asked}: the arrays in {data.directory} hold {held}, from which only {data.task} can be learned. "
+        f"Leave --task out, or name data for {asked} with --data-directory."
+    )
+
+
+def warn_of_flags_without_effect(run: Run) -> None:
+    """Names what was asked for and is not done, because it is for other data."""
+    parts = []
+    if contract.is_block_directory(run.settings.data_directory):
+        flags = changed_flags(run.settings.photos, PREPARATION_CHOICES)
+        parts += [f"{', '.join(flags)} (for photos; these are arrays)"] if flags else []
+    if run.data.task == "classification":
+        flags = changed_flags(run.settings, DETECTION_CHOICES)
+        parts += [f"{', '.join(flags)} (for detection)"] if flags else []
+    if parts:
+        warn(f"without effect on this data: {'; '.join(parts)}.")
 
 
 def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:

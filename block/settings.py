@@ -1,5 +1,6 @@
 """Every choice of a run in one frozen dataclass, whose checks speak in the flags a person typed."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -17,6 +18,10 @@ AUTO_CUTS: dict[Task, Cut] = {"classification": "block_5", "detection": "block_6
 AUTO_BATCH_SIZES: dict[Task, int] = {"classification": 32, "detection": 8}
 Loss = Literal["softmax", "edge-impulse"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
+# the fields of Settings that a classifier has no use for
+DETECTION_CHOICES = ("attention", "decode", "loss")
+# those of PhotoSettings that arrays have settled before
+PREPARATION_CHOICES = ("size", "resize", "colour", "labels_from")
 # the widths for which ImageNet weights are published
 WIDTHS = (0.35, 0.5, 0.75, 1.0)
 
@@ -129,6 +134,11 @@ def from_dict(values: dict[str, Any]) -> Settings:
         **{name: photos[name] for name in PhotoSettings.__dataclass_fields__ if name in photos}
     )
     return cast(Any, Settings)(**known)
+
+
+def changed_flags(choices: Settings | PhotoSettings, names: Iterable[str]) -> list[str]:
+    """The flags of those fields that differ from their default, which a person must have asked for."""
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(choices, name) != getattr(type(choices), name)]
 
 
 def _at_least(flag: str, value: int, least: int) -> None:

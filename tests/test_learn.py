@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import CLASSES, write_arrays
+from conftest import CLASSES, write_arrays, write_box_arrays
 from PIL import Image
 
 from block import checkpoint, fitting, learn
 from block.__main__ import block
 from block.data import contract, reading
 from block.errors import BlockError
-from block.settings import Settings
+from block.settings import PhotoSettings, Settings
 from block.stopping import Stop
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -192,6 +192,59 @@ def test_another_run_with_the_same_seed_gives_the_same_bytes_and_convert_makes_t
     assert names(tmp_path) == FILES
     for name in MODELS:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def begun(data, out, **choices):
+    settings = Settings(data, out, **choices)
+    outputs = contract.Outputs(out)
+    return checkpoint.Run(settings, outputs, learn.read_data(settings, outputs), debug=False)
+
+
+@pytest.mark.parametrize(
+    ("write", "task", "held"),
+    [
+        (write_arrays, "detection", "hold a class for each image, from which only classification can be learned"),
+        (write_box_arrays, "classification", "hold boxes around objects, from which only detection can be learned"),
+    ],
+)
+def test_a_task_that_the_arrays_contradict_is_refused(tmp_path, write, task, held):
+    arguments = ["--data-directory", write(tmp_path), "--out-directory", tmp_path / "out", "--task", task]
+    result = train(*arguments)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: --task {task}: the arrays in {tmp_path} {held}. Leave --task out, or name")
+
+
+def test_a_task_that_the_arrays_are_for_is_taken(block_directory, tmp_path):
+    learn.refuse_another_task(begun(block_directory, tmp_path / "out", photos=PhotoSettings(task="classification")))
+
+
+def test_flags_for_other_data_are_named_in_a_line(block_directory, tmp_path, capsys):
+    photos = PhotoSettings(size=160, resize="crop", colour="grayscale", labels_from="name")
+    choices = {"attention": True, "decode": "fuse", "loss": "edge-impulse", "photos": photos}
+    learn.warn_of_flags_without_effect(begun(block_directory, tmp_path / "out", **choices))
+    assert capsys.readouterr().out == (
+        "Warning: without effect on this data: --size, --resize, --colour, --labels-from (for photos; these are "
+        "arrays); --attention, --decode, --loss (for detection).\n"
+    )
+
+
+@pytest.mark.parametrize("parameters", ["parameters.json", "variants/fomo/parameters.json"])
+def test_nothing_that_studio_passes_is_without_effect(tmp_path, capsys, parameters):
+    write = write_arrays if parameters == "parameters.json" else write_box_arrays
+    items = json.loads((ROOT / parameters).read_text())["parameters"]
+    choices = {item["param"].replace("-", "_"): item["value"] for item in items}
+    run = begun(write(tmp_path), tmp_path / "out", **choices | {"width": float(choices["width"])})
+    learn.refuse_another_task(run)
+    learn.warn_of_flags_without_effect(run)
+    assert capsys.readouterr().out == ""
+
+
+def test_flags_for_detection_are_named_for_photos_with_classes_too(tmp_path, capsys):
+    photos = photo_folder(tmp_path / "photos")
+    run = begun(photos, tmp_path / "out", attention=True, photos=PhotoSettings(size=48))
+    capsys.readouterr()
+    learn.warn_of_flags_without_effect(run)
+    assert capsys.readouterr().out == "Warning: without effect on this data: --attention (for detection).\n"
 
 
 def test_a_run_on_flat_rows_is_finished_and_shown_without_the_info_file_that_came_from_elsewhere(tmp_path):
