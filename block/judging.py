@@ -68,7 +68,8 @@ def predict(run: Run, network: "nn.Module", splits: Mapping[str, Split]) -> "Pro
         for name, split in splits.items()
     }
     for by_runtime in probabilities.values():
-        evaluate.check_conversion(by_runtime["onnx"], by_runtime["tflite_float32"])
+        both = f"{outputs.onnx.name} and {outputs.tflite_float32.name}"
+        evaluate.check_conversion(by_runtime["onnx"], by_runtime["tflite_float32"], both)
     return probabilities
 
 

@@ -74,4 +74,5 @@ def _export(run: Run, network: "nn.Module") -> None:
         path = Path(folder) / "trial.onnx"
         trained = runtimes.torch_predict(WithSoftmax(network))(image)
         convert.to_onnx(WithSoftmax(network), data.size, data.channels, path)
-        evaluate.check_conversion(trained, runtimes.onnx_predict(path)(image))
+        exported = runtimes.onnx_predict(path)(image)
+        evaluate.check_conversion(trained, exported, "The network and a trial export of it to ONNX")

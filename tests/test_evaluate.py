@@ -44,9 +44,9 @@ def test_accuracy_is_the_confusion_matrix_diagonal(labels, seed):
 
 
 def test_a_conversion_that_computes_something_else_is_refused():
-    evaluate.check_conversion(PROBABILITIES, PROBABILITIES + 1e-5)
-    with pytest.raises(BlockError, match=r"differs from the trained network by 0\.[0-9]+"):
-        evaluate.check_conversion(PROBABILITIES, PROBABILITIES[:, [1, 0, 2]])
+    evaluate.check_conversion(PROBABILITIES, PROBABILITIES + 1e-5, "a.onnx and a.tflite")
+    with pytest.raises(BlockError, match=r"a.onnx and a.tflite differ by 0\.[0-9]+ in a probability"):
+        evaluate.check_conversion(PROBABILITIES, PROBABILITIES[:, [1, 0, 2]], "a.onnx and a.tflite")
 
 
 def test_agreement_counts_equal_answers():

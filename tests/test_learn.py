@@ -353,6 +353,19 @@ def test_models_that_cannot_be_judged_are_no_failure(finished, tmp_path, monkeyp
     assert "judging them failed: OSError: no memory" in capsys.readouterr().out
 
 
+def test_an_export_that_computes_something_else_is_named_before_training(arrays, tmp_path, monkeypatch):
+    import torch
+
+    from block import trial
+    from block.export import runtimes
+
+    run = begun(arrays, tmp_path, pretrained=False)
+    network, _ = fitting.start(run)
+    monkeypatch.setattr(runtimes, "onnx_predict", lambda _: lambda images: np.zeros((len(images), 3)))
+    with pytest.raises(BlockError, match="The network and a trial export of it to ONNX differ by 0"):
+        trial.check(run, network, fitting.learning_task(run, network), torch.device("cpu"))
+
+
 def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path / "none"))
     settings = Settings(arrays, tmp_path)

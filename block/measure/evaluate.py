@@ -70,13 +70,13 @@ def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(-np.log(clipped[np.arange(len(labels)), labels]).mean())
 
 
-def check_conversion(trained: np.ndarray, converted: np.ndarray) -> None:
-    """Raises BlockError when a float32 export does not compute what was trained."""
-    difference = float(np.abs(trained - converted).max())
+def check_conversion(before: np.ndarray, after: np.ndarray, what: str) -> None:
+    """Raises BlockError when both sides of a float32 conversion do not compute the same; `what` names the two."""
+    difference = float(np.abs(before - after).max())
     if difference > CONVERSION_TOLERANCE:
         raise BlockError(
-            f"model.tflite differs from the trained network by {difference:.4f} in a probability: the conversion went "
-            "wrong. Please report this with your settings."
+            f"{what} differ by {difference:.4f} in a probability: the conversion went wrong. Please report this with "
+            "your settings."
         )
 
 
