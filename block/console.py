@@ -203,11 +203,28 @@ def friendly_errors(debug: bool) -> Iterator[None]:
             place = f" ({error.filename})" if error.filename else ""
             error = BlockError(f"No space is left on the disk{place}; free some and start again.")
         elif not isinstance(error, BlockError):
-            error = BlockError(
-                f"{type(error).__name__}: {' '.join(str(error).split())} (unexpected; --debug shows where)"
-            )
+            error = BlockError(f"{_in_one_line(error)} (unexpected; --debug shows where)")
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(1) from None
+
+
+@contextmanager
+def tolerated(consequence: str, again: str, debug: bool) -> Iterator[None]:
+    """Turns what fails into a warning that says what came of it, with the command that tries it again.
+
+    For what may fail without harm to what was learned; with `debug` the traceback stays.
+    """
+    try:
+        yield
+    except Exception as error:
+        if debug:
+            raise
+        warn(f"{consequence}: {_in_one_line(error)}")
+        say(f"To try that again: {again}")
+
+
+def _in_one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def epoch_header(score_name: str) -> None:

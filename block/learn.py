@@ -140,11 +140,7 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     stages = console.Stages((*exporting.STAGES, *judging.STAGES, *packaging.STAGES, *reporting.STAGES))
     exporting.export_onnx(run, network, stages)
     exporting.export_tflite(run, stages)
-    try:
+    directory = run.outputs.directory
+    failed, again = f"the models are in {directory}, but judging them failed", ("-m", "block", "convert", directory)
+    with console.tolerated(failed, console.command(*again), run.debug):
         judging.judge(run, network, facts, stages, seconds)
-    except Exception as error:
-        if run.debug:
-            raise
-        reason = " ".join(str(error).split())
-        warn(f"the models are in {run.outputs.directory}, but judging them failed: {type(error).__name__}: {reason}")
-        say(f"To try that again: {console.command('-m', 'block', 'convert', run.outputs.directory)}")

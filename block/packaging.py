@@ -2,7 +2,6 @@
 
 from block import checkpoint, console
 from block.checkpoint import Run
-from block.console import say, warn
 
 STAGES = ("Arduino library",)
 
@@ -15,18 +14,13 @@ def package(run: Run, stages: console.Stages) -> None:
     # the streaming compiler does not know products of matrices: these models take the interpreter
     runtime: library.Runtime = "tflm" if checkpoint.network_shape(run).attention else "stream"
     path = outputs.library(name)
-    try:
-        with stages.run("Arduino library") as notes:
-            made = library.package(outputs.tflite_int8, path, runtime=runtime, samples=run.data.validation.features)
-            notes.append(console.size_text(made.zip_bytes))
-            if runtime == "tflm":
-                notes.append("runs TensorFlow Lite Micro's interpreter, which --attention needs")
-    except Exception as error:
-        if run.debug:
-            raise
-        reason = " ".join(str(error).split())
-        warn(f"the models are there, but {path.name} could not be made: {type(error).__name__}: {reason}")
-        model = outputs.tflite_int8
-        choices = ("--name", name, "--out", path, "--runtime", runtime)
-        again = console.command("-m", "esp32_deploy", "package", model, *choices)
-        say(f"To try that again: {again}")
+    choices = ("--name", name, "--out", path, "--runtime", runtime)
+    again = console.command("-m", "esp32_deploy", "package", outputs.tflite_int8, *choices)
+    with (
+        console.tolerated(f"the models are there, but {path.name} could not be made", again, run.debug),
+        stages.run("Arduino library") as notes,
+    ):
+        made = library.package(outputs.tflite_int8, path, runtime=runtime, samples=run.data.validation.features)
+        notes.append(console.size_text(made.zip_bytes))
+        if runtime == "tflm":
+            notes.append("runs TensorFlow Lite Micro's interpreter, which --attention needs")

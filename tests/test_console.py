@@ -80,6 +80,20 @@ def test_errors_are_a_line_on_standard_error(capsys):
     assert capsys.readouterr().err == "Error: No photos in x; add some.\n"
 
 
+def test_what_may_fail_is_a_warning_with_the_command_that_tries_again(capsys):
+    with console.tolerated("x is not there", "make x", debug=False):
+        raise ValueError("no\npaper")
+    assert capsys.readouterr().out == "Warning: x is not there: ValueError: no paper\nTo try that again: make x\n"
+    with console.tolerated("x is not there", "make x", debug=False):
+        pass
+    assert capsys.readouterr().out == ""
+
+
+def test_what_may_fail_shows_where_when_debugging():
+    with pytest.raises(ValueError, match="no paper"), console.tolerated("x is not there", "make x", debug=True):
+        raise ValueError("no paper")
+
+
 def test_a_terminal_gets_a_progress_bar():
     pty = pytest.importorskip("pty")
     program = "from block import console; list(console.track(list(range(5)), 'Photos'))"
