@@ -3,25 +3,24 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from block import console, packaging, reporting
+from block import console
 from block.checkpoint import Run
 from block.data import contract
 from block.data.reading import Split
-from block.report import summary
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
-    from block.report.results import Probabilities, SplitScores
+    from block.report.results import Judgement, Probabilities, SplitScores
 
 STAGES = ("scores", "memory", "results")
 
 
 def judge(
     run: Run, network: "nn.Module", facts: dict[str, Any], stages: console.Stages, seconds: Mapping[str, float]
-) -> None:
-    """Scores and costs, written down and shown; `seconds` are those of the stages before."""
+) -> "Judgement":
+    """Scores and costs, written down; `seconds` are those of the stages before."""
     from block.measure import footprint
     from block.report import results
 
@@ -39,9 +38,7 @@ def judge(
         results.write_predictions(outputs.predictions, judgement)
         contract.write_json(outputs.metrics, results.metrics(judgement, outputs, dict(seconds) | stages.seconds))
         contract.write_json(outputs.deploy, results.deploy_manifest(judgement))
-    packaging.package(run, stages)
-    reporting.write_report(run, stages)
-    summary.describe_results(run.settings.library_name, outputs, scores, costs)
+    return judgement
 
 
 def judged_splits(run: Run, facts: dict[str, Any]) -> dict[str, Split]:

@@ -131,16 +131,23 @@ def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
 
 
 def finish(run: Run, seconds: dict[str, float]) -> None:
-    """Everything after training: from weights.pt to the exports, their scores and the table a person reads.
+    """Everything after training: from weights.pt to the exports, their scores, the library, the page and the summary.
 
     `seconds` are those of the stages before; metrics.json has them all. Once the models are there, nothing that
-    fails makes the run a failure.
+    fails makes the run a failure, nor keeps what does not need it from being made.
     """
     network, facts = checkpoint.load_weights(run)
     stages = console.Stages((*exporting.STAGES, *judging.STAGES, *packaging.STAGES, *reporting.STAGES))
     exporting.export_onnx(run, network, stages)
     exporting.export_tflite(run, stages)
     directory = run.outputs.directory
-    failed, again = f"the models are in {directory}, but judging them failed", ("-m", "block", "convert", directory)
-    with console.tolerated(failed, console.command(*again), run.debug):
-        judging.judge(run, network, facts, stages, seconds)
+    again = console.command("-m", "block", "convert", directory)
+    judgement = None
+    with console.tolerated(f"the models are in {directory}, but judging them failed", again, run.debug):
+        judgement = judging.judge(run, network, facts, stages, seconds)
+    packaging.package(run, stages)
+    if judgement is None:
+        return
+    reporting.write_report(run, stages)
+    with console.tolerated(f"everything lies in {directory}, but the summary failed", again, run.debug):
+        summary.describe_results(run.settings.library_name, run.outputs, judgement.scores, judgement.footprint)

@@ -2,6 +2,7 @@
 
 from block import checkpoint, console
 from block.checkpoint import Run
+from esp32_deploy.manifest import Manifest
 
 STAGES = ("Arduino library",)
 
@@ -20,7 +21,25 @@ def package(run: Run, stages: console.Stages) -> None:
         console.tolerated(f"the models are there, but {path.name} could not be made", again, run.debug),
         stages.run("Arduino library") as notes,
     ):
-        made = library.package(outputs.tflite_int8, path, runtime=runtime, samples=run.data.validation.features)
+        # deploy.json is the last that judging writes
+        known = None if outputs.deploy.exists() else unjudged(run)
+        samples = run.data.validation.features
+        made = library.package(outputs.tflite_int8, path, known, runtime=runtime, samples=samples)
         notes.append(console.size_text(made.zip_bytes))
+        if known:
+            notes.append("without figures, and with the usual threshold")
         if runtime == "tflm":
             notes.append("runs TensorFlow Lite Micro's interpreter, which --attention needs")
+
+
+def unjudged(run: Run) -> Manifest:
+    """What a board must know of a model that could not be judged."""
+    settings, data = run.settings, run.data
+    return Manifest(
+        name=settings.library_name,
+        task=data.task,
+        labels=data.classes,
+        colour="grayscale" if data.channels == 1 else "rgb",
+        resize=data.preparation.get("resize_mode"),
+        decode=settings.decode if data.task == "detection" else None,
+    )

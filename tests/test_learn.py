@@ -1,7 +1,9 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -336,21 +338,43 @@ def test_the_best_epochs_weights_are_kept_and_older_models_go(arrays, tmp_path, 
     assert names(tmp_path) == {"weights.pt", "settings.json", "history.csv"}
 
 
-def test_models_that_cannot_be_judged_are_no_failure(finished, tmp_path, monkeypatch, capsys):
-    import shutil
+@pytest.fixture
+def copied(finished, tmp_path):
+    return Path(shutil.copytree(finished[0], tmp_path / "out"))
 
+
+def test_models_that_cannot_be_judged_are_no_failure_and_become_a_library(copied, monkeypatch, capsys):
     from block.measure import footprint
+    from esp32_deploy import manifest
 
     def broken(_):
         raise OSError("no memory")
 
-    folder = tmp_path / "out"
-    shutil.copytree(finished[0], folder)
-    (folder / "metrics.json").unlink()
+    for name in ("metrics.json", "deploy.json", "labels.txt", "report.html", "vision_model.zip"):
+        (copied / name).unlink()
     monkeypatch.setattr(footprint, "measure", broken)
-    learn.convert(folder)
-    assert set(MODELS) <= names(folder) and "metrics.json" not in names(folder)
-    assert "judging them failed: OSError: no memory" in capsys.readouterr().out
+    learn.convert(copied)
+    assert set(MODELS) <= names(copied) and names(copied).isdisjoint({"metrics.json", "report.html"})
+    output = capsys.readouterr().out
+    assert "judging them failed: OSError: no memory" in output and output.count("Warning: ") == 1
+    with zipfile.ZipFile(copied / "vision_model.zip") as library:
+        told = library.read("vision_model/extras/deploy.json")
+    (copied / "told.json").write_bytes(told)
+    assert manifest.read(copied / "told.json").labels == tuple(CLASSES)
+
+
+def test_a_summary_that_fails_says_so_and_leaves_everything_there(copied, monkeypatch, capsys):
+    from block.report import summary
+
+    def broken(*_):
+        raise ValueError("no words")
+
+    monkeypatch.setattr(summary, "describe_results", broken)
+    learn.convert(copied)
+    assert names(copied) == FILES
+    output = capsys.readouterr().out
+    assert f"Warning: everything lies in {copied}, but the summary failed: ValueError: no words" in output
+    assert "judging" not in output
 
 
 def test_an_export_that_computes_something_else_is_named_before_training(arrays, tmp_path, monkeypatch):
