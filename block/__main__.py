@@ -34,7 +34,8 @@ def demo(out: Path, photos: int, test_photos: int, seed: int, debug: bool) -> No
         contract.make_folder(out)
         write_demo(out, photos, test_photos, seed, track=lambda jobs: console.track(jobs, "Drawing"))
         say(f"Drew {3 * (photos + test_photos)} photos of three kinds of fruit in {out}")
-        say(f"Next: python train.py --labels-from name --data-directory {out} --out-directory {out.parent / 'out'}")
+        folders = ("--data-directory", out, "--out-directory", out.parent / "out")
+        say(f"Next: {console.command('train.py', '--labels-from', 'name', *folders)}")
 
 
 @block.command()

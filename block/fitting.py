@@ -186,7 +186,7 @@ def report_start(run: Run, facts: dict[str, Any]) -> None:
     if run.settings.pretrained and not file:
         warn(
             f"{backbone.weights_folder()} has no ImageNet weights for width {width}, so the network starts "
-            f"random and needs more photos. To get them: python -m block weights --width {width}"
+            f"random and needs more photos. To get them: {console.command('-m', 'block', 'weights', '--width', width)}"
         )
 
 

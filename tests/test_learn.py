@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from conftest import CLASSES, write_arrays, write_box_arrays
 from PIL import Image
 
-from block import checkpoint, fitting, learn
+from block import checkpoint, console, fitting, learn
 from block.__main__ import block
 from block.data import contract, reading
 from block.errors import BlockError
@@ -398,7 +398,8 @@ def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatc
     fitting.report_start(run, facts)
     output = capsys.readouterr().out
     assert output.count("Warning") == 1
-    assert "has no ImageNet weights for width 0.35" in output and "python -m block weights --width 0.35" in output
+    assert "has no ImageNet weights for width 0.35" in output
+    assert f"To get them: {console.command('-m', 'block', 'weights', '--width', 0.35)}\n" in output
     assert facts["pretrained"] is None
 
 

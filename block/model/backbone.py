@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from block import console
 from block.data.contract import replacing
 from block.errors import BlockError
 from block.settings import Cut
@@ -84,7 +85,7 @@ def read(path: Path, width: float) -> PretrainedWeights:
     except Exception as error:  # torch raises half a dozen kinds for a damaged file
         raise BlockError(
             f"{path} cannot be read as weights ({error}). Delete it, then run "
-            "python -m block weights, or train with --pretrained 0."
+            f"{console.command('-m', 'block', 'weights')}, or train with --pretrained 0."
         ) from error
     if "state" not in content:
         # a bare state dict: widths below 1 come from Keras, width 1.0 from torchvision
@@ -92,7 +93,7 @@ def read(path: Path, width: float) -> PretrainedWeights:
     if content.get("format") != FORMAT:
         raise BlockError(
             f"{path} has weights format {content.get('format')}, this version reads {FORMAT}; "
-            "make it again with python -m block weights."
+            f"make it again with {console.command('-m', 'block', 'weights')}."
         )
     normalisation = Normalisation(tuple(content["mean"]), tuple(content["std"]))
     return PretrainedWeights(content["state"], normalisation, content["padding"], path)
@@ -110,7 +111,7 @@ def load_into(network: nn.Module, weights: PretrainedWeights, channels: int) -> 
     except RuntimeError as error:
         raise BlockError(
             f"{weights.path} does not fit this network: {' '.join(str(error).split())[:200]}. Delete it, then run "
-            "python -m block weights, or train with --pretrained 0."
+            f"{console.command('-m', 'block', 'weights')}, or train with --pretrained 0."
         ) from error
     return sorted({name.rsplit(".", 2)[0] for name in missing})
 
