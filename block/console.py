@@ -124,12 +124,13 @@ class Stages:
     """Numbered stages, each with its outcome, seconds and size: `[2/6] TensorFlow Lite float32  ok  11.2 s  64 KB`."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.names, self.done = names, 0
+        self.names = names
         self.seconds: dict[str, float] = {}
 
     @contextmanager
     def run(self, name: str) -> Iterator[list[str]]:
         """Runs a stage; what the body appends to the value is printed behind the time."""
+        number = self.names.index(name) + 1
         notes: list[str] = []
         start = time.monotonic()
         outcome = "failed"
@@ -138,10 +139,9 @@ class Stages:
                 yield notes
             outcome = "ok"
         finally:
-            self.done += 1
             self.seconds[name] = time.monotonic() - start
             width = max(map(len, self.names))
-            line = f"[{self.done}/{len(self.names)}] {name.ljust(width)}  {outcome}  {self.seconds[name]:5.1f} s"
+            line = f"[{number}/{len(self.names)}] {name.ljust(width)}  {outcome}  {self.seconds[name]:5.1f} s"
             say("  ".join([line, *notes]))
 
 

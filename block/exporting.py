@@ -11,7 +11,7 @@ from block.console import say
 if TYPE_CHECKING:
     from torch import nn
 
-STAGES = ("ONNX", "TensorFlow Lite float32", "TensorFlow Lite int8")
+STAGES = ONNX, FLOAT32, INT8 = ("ONNX", "TensorFlow Lite float32", "TensorFlow Lite int8")
 # after SIGTERM the TensorFlow Lite files are tried only if there is as much time: TensorFlow's import alone takes 5 s
 TFLITE_SECONDS = 20.0
 
@@ -22,7 +22,7 @@ def export_onnx(run: Run, network: "nn.Module", stages: console.Stages) -> None:
     from block.model.network import WithSoftmax
 
     data, outputs = run.data, run.outputs
-    with stages.run("ONNX") as notes, console.foreign_output_hidden(run.debug):
+    with stages.run(ONNX) as notes, console.foreign_output_hidden(run.debug):
         images = convert.calibration_images(data.train.features, convert.ROUNDING_IMAGES)
         rounded = rounding.with_int8_weights(network, images)
         convert.to_onnx(WithSoftmax(rounded), data.size, data.channels, outputs.onnx)
@@ -38,10 +38,10 @@ def export_tflite(run: Run, stages: console.Stages) -> None:
     operators = convert.board_operators(data.task, checkpoint.network_shape(run).attention)
     with TemporaryDirectory() as folder:
         saved_model = Path(folder) / "saved_model"
-        with stages.run("TensorFlow Lite float32") as notes, console.foreign_output_hidden(run.debug):
+        with stages.run(FLOAT32) as notes, console.foreign_output_hidden(run.debug):
             convert.to_tflite_float32(outputs.onnx, saved_model, outputs.tflite_float32, calibration)
             notes.append(console.size_text(outputs.tflite_float32.stat().st_size))
-        with stages.run("TensorFlow Lite int8") as notes, console.foreign_output_hidden(run.debug):
+        with stages.run(INT8) as notes, console.foreign_output_hidden(run.debug):
             convert.to_tflite_int8(saved_model, outputs.tflite_int8, calibration, operators)
             notes.append(console.size_text(outputs.tflite_int8.stat().st_size))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from block.report.results import Judgement, Probabilities, SplitScores
 
-STAGES = ("scores", "memory", "results")
+STAGES = SCORES, MEMORY, RESULTS = ("scores", "memory", "results")
 
 
 def judge(
@@ -25,14 +25,14 @@ def judge(
     from block.report import results
 
     outputs = run.outputs
-    with stages.run("scores"):
+    with stages.run(SCORES):
         if run.data.task == "detection" and "threshold" not in facts["training"]:
             facts["training"] |= operating_points(run, network)
         probabilities = predict(run, network, judged_splits(run, facts))
         scores = score(run, facts, probabilities)
-    with stages.run("memory"):
+    with stages.run(MEMORY):
         costs = footprint.measure(outputs.tflite_int8)
-    with stages.run("results"):
+    with stages.run(RESULTS):
         results.write_labels(outputs.labels, run.data.classes)
         judgement = results.Judgement(run.settings, run.data, facts, scores, probabilities, costs)
         results.write_predictions(outputs.predictions, judgement)

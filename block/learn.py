@@ -137,7 +137,7 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     fails makes the run a failure, nor keeps what does not need it from being made.
     """
     network, facts = checkpoint.load_weights(run)
-    stages = console.Stages((*exporting.STAGES, *judging.STAGES, *packaging.STAGES, *reporting.STAGES))
+    stages = console.Stages((*exporting.STAGES, *judging.STAGES, packaging.STAGE, reporting.STAGE))
     exporting.export_onnx(run, network, stages)
     exporting.export_tflite(run, stages)
     directory = run.outputs.directory

@@ -4,7 +4,7 @@ from block import checkpoint, console
 from block.checkpoint import Run
 from esp32_deploy.manifest import Manifest
 
-STAGES = ("Arduino library",)
+STAGE = "Arduino library"
 
 
 def package(run: Run, stages: console.Stages) -> None:
@@ -19,7 +19,7 @@ def package(run: Run, stages: console.Stages) -> None:
     again = console.command("-m", "esp32_deploy", "package", outputs.tflite_int8, *choices)
     with (
         console.tolerated(f"the models are there, but {path.name} could not be made", again, run.debug),
-        stages.run("Arduino library") as notes,
+        stages.run(STAGE) as notes,
     ):
         # deploy.json is the last that judging writes
         known = None if outputs.deploy.exists() else unjudged(run)

@@ -3,7 +3,7 @@
 from block import console
 from block.checkpoint import Run
 
-STAGES = ("report",)
+STAGE = "report"
 
 
 def write_report(run: Run, stages: console.Stages) -> None:
@@ -14,7 +14,7 @@ def write_report(run: Run, stages: console.Stages) -> None:
     again = console.command("-m", "block", "report", outputs.directory, "--data-directory", run.data.directory)
     with (
         console.tolerated(f"everything but {outputs.report.name} is there; making that failed", again, run.debug),
-        stages.run("report") as notes,
+        stages.run(STAGE) as notes,
         console.foreign_output_hidden(run.debug),
     ):
         page.write(outputs, run.data)

@@ -59,6 +59,19 @@ def test_a_long_stage_beats_even_while_other_output_is_hidden():
     assert "chatter" not in result.stdout
 
 
+def test_a_stage_has_the_number_of_its_place_even_where_one_before_it_was_left_out(capsys):
+    stages = console.Stages(["one", "two", "three"])
+    for name in ("three", "one"):
+        with stages.run(name):
+            pass
+    assert [line[:11] for line in capsys.readouterr().out.splitlines()] == ["[3/3] three", "[1/3] one  "]
+
+
+def test_a_stage_that_was_not_announced_is_refused():
+    with pytest.raises(ValueError, match="not in"), console.Stages(["one"]).run("own"):
+        pass
+
+
 def test_hidden_output_comes_back_after_an_error(capfd):
     with pytest.raises(ValueError), console.foreign_output_hidden(debug=False):
         os.write(2, b"hidden\n")

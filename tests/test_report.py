@@ -201,7 +201,7 @@ def test_a_broken_report_is_a_warning_with_the_command_that_tries_again(classifi
 
     monkeypatch.setattr(page, "write", broken)
     data = reading.read(folder / "data")
-    reporting.write_report(Run(None, outputs, data, debug=False), console.Stages(reporting.STAGES))
+    reporting.write_report(Run(None, outputs, data, debug=False), console.Stages([reporting.STAGE]))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("[1/1] report  failed")
     assert lines[1] == "Warning: everything but report.html is there; making that failed: ValueError: no ink left"
