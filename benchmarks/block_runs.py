@@ -29,8 +29,14 @@ class BlockRun:
 
 
 def run_block(data: Path, *options: str, script: str = "train.py") -> BlockRun:
-    """Trains on `data` with the given command-line options and the weights that lie beside the project."""
-    environment = os.environ | {"BLOCK_WEIGHTS": str(SHARED_DATA / "weights")}
+    """Trains on `data` with the given command-line options, from the weights in $BLOCK_WEIGHTS or beside the project.
+
+    Ends the program with a line where no weights are: a random start would be another benchmark.
+    """
+    environment = {"BLOCK_WEIGHTS": str(SHARED_DATA / "weights")} | os.environ
+    weights = Path(environment["BLOCK_WEIGHTS"])
+    if not any(weights.glob("*.pt")):
+        raise SystemExit(f"This benchmark starts from ImageNet weights, and {weights} has none: set BLOCK_WEIGHTS.")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / script), "--data-directory", str(data), "--out-directory", folder]
         start = time.monotonic()

@@ -7,6 +7,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from block.data import augment
+from block.data.augment import Augment
 from block.data.torchvision_compat import import_transforms
 
 
@@ -22,8 +23,24 @@ def edge_impulse_transforms() -> Any:
     )
 
 
-if __name__ == "__main__":
-    import train
+def train_with_edge_impulses_augmentation() -> None:
+    """Runs train.py; ends with a line and exit code 1 if it did not take the augmentation from here."""
+    from train import train
 
-    augment._transforms = lambda strength: edge_impulse_transforms()  # noqa: ARG005
-    train.train()
+    ours, asked_for = augment.box_augmentation, []
+
+    def box_augmentation(size: int) -> Augment:
+        asked_for.append(size)
+        return ours(size, edge_impulse_transforms())
+
+    augment.box_augmentation = box_augmentation  # type: ignore[assignment]
+    try:
+        train(standalone_mode=False)
+    finally:
+        augment.box_augmentation = ours
+    if not asked_for:
+        raise SystemExit("This was learned with this project's own augmentation: train.py did not ask for another.")
+
+
+if __name__ == "__main__":
+    train_with_edge_impulses_augmentation()

@@ -39,12 +39,13 @@ def photo_augmentation() -> Augment:
     return lambda image, label: (transforms(image), label)
 
 
-def box_augmentation(size: int) -> Augment:
+def box_augmentation(size: int, transforms: Callable[..., Any] | None = None) -> Augment:
     """The same, less far, for photos with boxes (n, 5) of class, x, y, width, height in px, which move along.
 
-    A box that is cut keeps its visible part, unless too little of it is left.
+    A box that is cut keeps its visible part, unless too little of it is left. `transforms` are others than this
+    project's, which take an image and torchvision's bounding boxes.
     """
-    transforms = _transforms(BOX_STRENGTH)
+    transforms = transforms or _transforms(BOX_STRENGTH)
 
     def augment(image: Tensor, boxes: np.ndarray) -> tuple[Tensor, np.ndarray]:
         from torchvision.tv_tensors import BoundingBoxes
