@@ -12,17 +12,9 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 ARCHIVE_LIMIT_BYTES = 20 * 1024 * 1024
 PARAMETER_FILES = [ROOT / "parameters.json", *sorted(ROOT.glob("variants/*/parameters.json"))]
 
-# what the edge-impulse-blocks CLI knows
-OPERATES_ON = {
-    "object_detection",
-    "audio",
-    "image",
-    "regression",
-    "anomaly_detection",
-    "visual_anomaly_detection",
-    "other",
-}
-SCALINGS = {"0..1", "-1..1", "-128..127", "0..255", "torch", "bgr-subtract-imagenet-mean"}
+# in the words of the edge-impulse-blocks CLI
+OPERATES_ON = {"parameters.json": "image", "variants/fomo/parameters.json": "object_detection"}
+PARAMETER_KEYS = {"name", "value", "type", "help", "param", "valid", "section"}
 VALUE_TYPES = {"string": str, "int": int, "float": (int, float), "select": str, "boolean": bool, "flag": bool}
 SECTIONS = {None, "advanced", "modelProfiling"}
 
@@ -155,11 +147,12 @@ def test_the_studio_cli_accepts_the_parameters(path):
     content = json.loads(path.read_text())
     assert (content["version"], content["type"]) == (1, "machine-learning")
     info = content["info"]
-    assert info["operatesOn"] in OPERATES_ON and info["imageInputScaling"] in SCALINGS
+    assert info["operatesOn"] == OPERATES_ON[path.relative_to(ROOT).as_posix()]
+    assert info["imageInputScaling"] == "0..1"
     assert len(info["name"].strip()) >= 2 and info["description"].strip()
     assert info["indRequiresGpu"] is False
     # the CLI asks for it when it is missing, and takes it for nothing else
-    assert ("objectDetectionLastLayer" in info) == (info["operatesOn"] == "object_detection")
+    assert info.get("objectDetectionLastLayer") == ("fomo" if info["operatesOn"] == "object_detection" else None)
     flags = [item["param"] for item in content["parameters"]]
     assert len(set(flags)) == len(flags)
 
@@ -167,6 +160,7 @@ def test_the_studio_cli_accepts_the_parameters(path):
 @pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_every_parameter_is_one_that_studio_can_show(path):
     for item in json.loads(path.read_text())["parameters"]:
+        assert item.keys() <= PARAMETER_KEYS, item
         assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", item["param"]), item
         assert item["name"].strip() and item["help"].strip(), item
         assert isinstance(item["value"], VALUE_TYPES[item["type"]]), item

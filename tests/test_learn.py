@@ -305,37 +305,37 @@ def test_the_arrays_of_a_moved_run_are_found_or_asked_for(arrays, tmp_path):
     assert checkpoint.find_arrays(outputs, tmp_path / "gone", None) == outputs.prepared
 
 
-def fitted_with(losses, arrays, out, monkeypatch):
-    # an epoch is one number: what is kept is decided by them alone
-    from block.model import training
+class Judged:
+    """A task whose validation losses are given; it notes what the judged networks answered."""
 
-    def run_epoch(self, number, _):
-        with torch.no_grad():
-            for parameter in self.averaged.parameters():
-                parameter.fill_(number)
-        loss = losses[number - 1]
-        is_best = (-loss,) > self.best_merit
-        self.best_merit = max((-loss,), self.best_merit)
-        return training.Epoch(number, len(losses), 1.0, loss, 0.5, 0.1, 0.1, is_best)
+    def __init__(self, task, losses):
+        self.targets, self.loss, self.merit = task.targets, task.loss, task.merit
+        self.score_name, self.losses, self.answers = "score", iter(losses), []
 
-    import torch
-
-    monkeypatch.setattr(training.Trainer, "_run_epoch", run_epoch)
-    out.mkdir(exist_ok=True)
-    settings = Settings(arrays, out, epochs=len(losses), pretrained=False)
-    # without test images, which would have it learn once more
-    data = replace(reading.read(arrays), holdout=None)
-    run = checkpoint.Run(settings, contract.Outputs(out), data, debug=False)
-    fitting.fit(run, 0.0, Stop())
-    network, facts = checkpoint.load_weights(run)
-    return next(network.parameters()).flatten()[0].item(), facts["training"]["epoch"]
+    def validate(self, outputs, _):
+        self.answers.append(outputs)
+        return next(self.losses), 0.5
 
 
 def test_the_best_epochs_weights_are_kept_and_older_models_go(arrays, tmp_path, monkeypatch):
+    import torch
+
     for name in (*MODELS, "labels.txt"):
         (tmp_path / name).touch()
-    assert fitted_with([2.0, 1.0, 3.0], arrays, tmp_path, monkeypatch) == (2.0, 2)
+    run = begun(arrays, tmp_path, epochs=3, pretrained=False)
+    # without test images, which would have it learn once more
+    run = replace(run, data=replace(run.data, holdout=None))
+    network, _ = fitting.start(run)
+    task = Judged(fitting.learning_task(run, network), [2.0, 1.0, 3.0])
+    monkeypatch.setattr(fitting, "learning_task", lambda *_: task)
+    fitting.fit(run, 0.0, Stop())
     assert names(tmp_path) == {"weights.pt", "settings.json", "history.csv"}
+    kept, facts = checkpoint.load_weights(run)
+    assert facts["training"]["epoch"] == 2
+    images = torch.from_numpy(np.array(run.data.validation.features)).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        answers = kept.eval()(images)
+    assert [torch.allclose(answers, seen, atol=1e-4) for seen in task.answers] == [False, True, False]
 
 
 @pytest.fixture
@@ -490,10 +490,3 @@ def test_help_answers_without_a_heavy_import():
     )
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, check=True)
     assert result.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize("command", ["demo", "prepare", "convert", "weights"])
-def test_every_tool_explains_itself_with_an_example(command):
-    result = CliRunner().invoke(block, [command, "--help"])
-    assert result.exit_code == 0
-    assert "Example: python -m block " + command in result.output

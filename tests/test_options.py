@@ -1,12 +1,11 @@
 import json
 from pathlib import Path
 
-import click
 import pytest
 from click.testing import CliRunner
 
 import train
-from block import options
+from block import learn, options
 from block.errors import BlockError
 from block.settings import AUTO_BATCH_SIZES, PhotoSettings, Settings, from_dict
 
@@ -61,20 +60,6 @@ def test_parameters_json_has_the_options_type_default_and_choices(kind, name):
         assert item["value"] in item["valid"]
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_parameters_json_is_what_the_studio_cli_checks(kind):
-    content = json.loads((ROOT / KINDS[kind]).read_text())
-    assert content["version"] == 1
-    assert content["type"] == "machine-learning"
-    assert content["info"]["operatesOn"] == kind
-    assert content["info"].get("objectDetectionLastLayer") == ("fomo" if kind == "object_detection" else None)
-    assert content["info"]["imageInputScaling"] == "0..1"
-    assert len(content["info"]["name"]) >= 2
-    assert content["info"]["description"]
-    keys = {"name", "value", "type", "help", "param", "valid", "section"}
-    assert all(item.keys() <= keys for item in content["parameters"])
-
-
 def test_train_py_never_names_the_flag_that_means_the_old_contract():
     assert "validation-set-size" not in (ROOT / "train.py").read_text()
 
@@ -82,18 +67,13 @@ def test_train_py_never_names_the_flag_that_means_the_old_contract():
 def parse(*arguments):
     seen = {}
 
-    @click.command(context_settings=train.train.context_settings)
-    @options.contract_options
-    @options.studio_options
-    @options.photo_options
-    @click.pass_context
-    def command(context, **values):
-        seen["settings"] = options.settings_from(values)
-        seen["unknown"] = options.unknown_arguments(context)
+    def run(settings, *, debug, ignored):
+        seen.update(settings=settings, debug=debug, ignored=ignored)
 
-    result = CliRunner().invoke(
-        command, ["--data-directory", "in", "--out-directory", "out", *arguments], catch_exceptions=False
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learn, "run", run)
+        folders = ["--data-directory", "in", "--out-directory", "out"]
+        result = CliRunner().invoke(train.train, [*folders, *arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return seen
 
@@ -110,12 +90,29 @@ def test_what_studio_passes_is_understood():
     assert (settings.width, settings.cut) == (0.5, "block_5")
 
 
+def test_what_a_detector_is_told_is_understood():
+    settings = parse("--attention", "1", "--decode", "fuse", "--loss", "edge-impulse", "--task", "detection")[
+        "settings"
+    ]
+    assert (settings.attention, settings.decode, settings.loss) == (True, "fuse", "edge-impulse")
+    assert settings.photos.task == "detection"
+
+
+def test_what_photos_become_is_understood():
+    settings = parse("--size", "160", "--resize", "crop", "--color", "grayscale", "--labels-from", "name")["settings"]
+    assert settings.photos == PhotoSettings(160, "crop", "grayscale", "name")
+
+
+def test_debugging_is_asked_for_with_a_bare_flag():
+    assert (parse()["debug"], parse("--debug")["debug"]) == (False, True)
+
+
 def test_the_other_name_of_the_info_file_is_understood():
     assert parse("--input-file", "i.json")["settings"].info_file == Path("i.json")
 
 
 def test_unknown_arguments_are_listed_with_a_suggestion():
-    unknown = parse("--epoch", "3", "--input-shape", "(96, 96, 1)", "--zebra=1")["unknown"]
+    unknown = parse("--epoch", "3", "--input-shape", "(96, 96, 1)", "--zebra=1")["ignored"]
     assert unknown[0] == "--epoch (did you mean --epochs?)"
     assert unknown[1] == "3"
     assert unknown[-1] == "--zebra=1"
