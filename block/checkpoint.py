@@ -6,25 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from block.data import contract, reading
 from block.data.contract import Outputs
-from block.data.reading import BlockData
 from block.errors import BlockError
-from block.settings import Settings, from_dict
+from block.run import Run, build_network
+from block.settings import from_dict
 from esp32_deploy.manifest import Task
 
 if TYPE_CHECKING:
     from torch import nn
-
-    from block.model.network import NetworkShape
-
-
-@dataclass(frozen=True)
-class Run:
-    """What every chapter of a run must know."""
-
-    settings: Settings
-    outputs: Outputs
-    data: BlockData
-    debug: bool
 
 
 @dataclass(frozen=True)
@@ -37,29 +25,6 @@ class Note:
     classes: list[str]
     size: int
     channels: int
-
-
-def network_shape(run: Run) -> "NetworkShape":
-    """The shape of this run's network."""
-    from block.model.network import NetworkShape
-
-    settings, data = run.settings, run.data
-    return NetworkShape(
-        settings.width,
-        settings.cut_for(data.task),
-        data.channels,
-        len(data.classes),
-        data.size,
-        settings.attention and data.task == "detection",
-    )
-
-
-def build_network(run: Run) -> "nn.Module":
-    """This run's network, with random weights."""
-    from block.model import classification, detection
-
-    task = detection if run.data.task == "detection" else classification
-    return task.build_network(network_shape(run))
 
 
 def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:

@@ -5,8 +5,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from block import checkpoint, console, stopping
-from block.checkpoint import Run
 from block.console import say
+from block.run import Run, network_shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -35,7 +35,7 @@ def export_tflite(run: Run, stages: console.Stages) -> None:
 
     data, outputs = run.data, run.outputs
     calibration = convert.calibration_images(data.train.features)
-    operators = convert.board_operators(data.task, checkpoint.network_shape(run).attention)
+    operators = convert.board_operators(data.task, network_shape(run).attention)
     with TemporaryDirectory() as folder:
         saved_model = Path(folder) / "saved_model"
         with stages.run(FLOAT32) as notes, console.foreign_output_hidden(run.debug):

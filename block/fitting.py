@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from block import checkpoint, console, exporting, judging, stopping, trial
-from block.checkpoint import Run
 from block.console import say, warn
 from block.data.contract import TRAINING_SPLITS
+from block.run import Run, build_network, network_shape
 
 if TYPE_CHECKING:
     import torch
@@ -105,17 +105,15 @@ def learn_from_all(run: Run, recipe: "training.Recipe", device: "torch.device", 
     training.seed_everything(run.settings.seed)
     network, _ = start(run)
     trainer = training.Trainer(network, learning_task(run, network), splits, None, recipe, device)
-    kept: list[nn.Module] = []
 
-    def on_epoch(epoch: training.Epoch, judged: "nn.Module") -> None:
-        kept[:] = [judged]
+    def on_epoch(epoch: training.Epoch, _averaged: "nn.Module") -> None:
         console.epoch_row(
             epoch.number, epoch.epochs, epoch.train_loss, None, None, epoch.seconds, epoch.number == recipe.epochs
         )
 
     trainer.fit(on_epoch, console.step)
     facts["training"]["splits"] = list(TRAINING_SPLITS)
-    checkpoint.save_weights(run, kept[0], facts)
+    checkpoint.save_weights(run, trainer.averaged, facts)
 
 
 def training_recipe(run: Run, started: float) -> "training.Recipe":
@@ -150,7 +148,7 @@ def learning_task(run: Run, network: "nn.Module") -> "training.Task":
         rows = detections.curve(grids, boxes, data.size, settings.decode, JUDGE_THRESHOLDS)
         return max(row["f1"] for row in rows)
 
-    task = detection.DetectionTask(checkpoint.network_shape(run), settings.loss, settings.decode, judge)
+    task = detection.DetectionTask(network_shape(run), settings.loss, settings.decode, judge)
     task.start_from_priors(network, list(data.train.labels))
     return task
 
@@ -162,7 +160,7 @@ def start(run: Run) -> tuple["nn.Module", dict[str, Any]]:
 
     settings = run.settings
     cut = settings.cut_for(run.data.task)
-    network = checkpoint.build_network(run)
+    network = build_network(run)
     weights = backbone.find(settings.width, cut) if settings.pretrained else None
     random_layers = backbone.load_into(network, weights, run.data.channels) if weights else []
     return network, {

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from block import console
-from block.checkpoint import Run
 from block.data import contract
 from block.data.reading import Split
+from block.run import Run
 
 if TYPE_CHECKING:
     import numpy as np

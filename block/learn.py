@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from block import checkpoint, console, exporting, fitting, judging, packaging, reporting, stopping
-from block.checkpoint import Run
 from block.console import say, warn
 from block.data import contract, photos, reading
 from block.data.contract import Outputs
@@ -13,6 +12,7 @@ from block.data.photo_folder import some
 from block.data.reading import BlockData
 from block.errors import BlockError
 from block.report import summary
+from block.run import Run
 from block.settings import DETECTION_CHOICES, PREPARATION_CHOICES, PhotoSettings, Settings, changed_flags
 
 

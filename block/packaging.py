@@ -1,7 +1,7 @@
 """The chapter of a run in which the int8 model becomes an Arduino library; may fail without harm to the model."""
 
-from block import checkpoint, console
-from block.checkpoint import Run
+from block import console
+from block.run import Run, network_shape
 from esp32_deploy.manifest import Manifest
 
 STAGE = "Arduino library"
@@ -13,7 +13,7 @@ def package(run: Run, stages: console.Stages) -> None:
 
     outputs, name = run.outputs, run.settings.library_name
     # the streaming compiler does not know products of matrices: these models take the interpreter
-    runtime: library.Runtime = "tflm" if checkpoint.network_shape(run).attention else "stream"
+    runtime: library.Runtime = "tflm" if network_shape(run).attention else "stream"
     path = outputs.library(name)
     choices = ("--name", name, "--out", path, "--runtime", runtime)
     again = console.command("-m", "esp32_deploy", "package", outputs.tflite_int8, *choices)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from block import console
-from block.checkpoint import Run
 from block.errors import BlockError
+from block.run import Run
 
 if TYPE_CHECKING:
     import torch

@@ -17,6 +17,7 @@ from block import checkpoint, console, fitting, learn
 from block.__main__ import block
 from block.data import contract, reading
 from block.errors import BlockError
+from block.run import Run
 from block.settings import PhotoSettings, Settings
 from block.stopping import Stop
 
@@ -199,7 +200,7 @@ def test_another_run_with_the_same_seed_gives_the_same_bytes_and_convert_makes_t
 def begun(data, out, **choices):
     settings = Settings(data, out, **choices)
     outputs = contract.Outputs(out)
-    return checkpoint.Run(settings, outputs, learn.read_data(settings, outputs), debug=False)
+    return Run(settings, outputs, learn.read_data(settings, outputs), debug=False)
 
 
 @pytest.mark.parametrize(
@@ -393,7 +394,7 @@ def test_an_export_that_computes_something_else_is_named_before_training(arrays,
 def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path / "none"))
     settings = Settings(arrays, tmp_path)
-    run = checkpoint.Run(settings, contract.Outputs(tmp_path), reading.read(arrays), debug=False)
+    run = Run(settings, contract.Outputs(tmp_path), reading.read(arrays), debug=False)
     _, facts = fitting.start(run)
     fitting.report_start(run, facts)
     output = capsys.readouterr().out
@@ -476,7 +477,7 @@ def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tm
 def test_training_ends_early_enough_for_studios_limit(tmp_path):
     def deadline(limit):
         data = reading.read(write_arrays(tmp_path, size=96, maxTrainingTimeSeconds=limit))
-        return fitting.training_deadline(checkpoint.Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
+        return fitting.training_deadline(Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
 
     assert deadline(1200) == deadline("1200") == pytest.approx(1200 - 90 - 0.25 * 0.35 * 10)
     assert deadline(60) == pytest.approx(18)

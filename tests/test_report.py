@@ -12,10 +12,10 @@ from report_runs import classification_run, detection_run
 
 from block import console, reporting
 from block.__main__ import block
-from block.checkpoint import Run
 from block.data import reading
 from block.data.contract import Outputs
 from block.report import data_checks, gallery, page
+from block.run import Run
 
 VOID = {"meta", "link", "img", "br", "input"}
 

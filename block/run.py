@@ -1,0 +1,46 @@
+"""One run: what every chapter of it must know, and the network that follows from that."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from block.data.contract import Outputs
+from block.data.reading import BlockData
+from block.settings import Settings
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from block.model.network import NetworkShape
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every chapter of a run must know."""
+
+    settings: Settings
+    outputs: Outputs
+    data: BlockData
+    debug: bool
+
+
+def network_shape(run: Run) -> "NetworkShape":
+    """The shape of this run's network."""
+    from block.model.network import NetworkShape
+
+    settings, data = run.settings, run.data
+    return NetworkShape(
+        settings.width,
+        settings.cut_for(data.task),
+        data.channels,
+        len(data.classes),
+        data.size,
+        settings.attention and data.task == "detection",
+    )
+
+
+def build_network(run: Run) -> "nn.Module":
+    """This run's network, with random weights."""
+    from block.model import classification, detection
+
+    task = detection if run.data.task == "detection" else classification
+    return task.build_network(network_shape(run))
