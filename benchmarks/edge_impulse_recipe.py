@@ -29,9 +29,9 @@ def train_with_edge_impulses_augmentation() -> None:
 
     ours, asked_for = augment.box_augmentation, []
 
-    def box_augmentation(size: int) -> Augment:
+    def box_augmentation(size: int, mirror: bool) -> Augment:
         asked_for.append(size)
-        return ours(size, edge_impulse_transforms())
+        return ours(size, mirror, edge_impulse_transforms())
 
     augment.box_augmentation = box_augmentation  # type: ignore[assignment]
     try:

@@ -123,8 +123,10 @@ def training_recipe(run: Run, started: float) -> "training.Recipe":
 
     settings, data = run.settings, run.data
     augmentation = None
-    if settings.augment:
-        augmentation = augment.box_augmentation(data.size) if data.task == "detection" else augment.photo_augmentation()
+    if settings.augment and data.task == "detection":
+        augmentation = augment.box_augmentation(data.size, settings.mirror)
+    elif settings.augment:
+        augmentation = augment.photo_augmentation(settings.mirror)
     return training.Recipe(
         epochs=settings.epochs,
         learning_rate=settings.learning_rate,
@@ -181,6 +183,9 @@ def report_start(run: Run, facts: dict[str, Any]) -> None:
     say(f"Network: MobileNetV2 {width} cut at {facts['cut']}, {facts['parameters']:,} parameters, {start}")
     if facts["random_layers"]:
         say(f"  not in {file}, so they start random: {', '.join(facts['random_layers'])}")
+    # who asks for attention often cares for what lies on which side
+    if network_shape(run).attention and run.settings.augment and run.settings.mirror:
+        say("  some images are mirrored; where left and right differ, say --mirror 0")
     if run.settings.pretrained and not file:
         warn(
             f"{backbone.weights_folder()} has no ImageNet weights for width {width}, so the network starts "

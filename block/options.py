@@ -77,6 +77,7 @@ studio_options = _group(
         help="Width of MobileNetV2: wider is better and slower, and needs more memory.",
     ),
     _switch("--augment", "Vary place, size, side and colours of the training images (1) or not (0)."),
+    _switch("--mirror", "Of these, mirror some: not (0) where left and right differ, as in letters, arrows, hands."),
     _switch("--pretrained", "Start from ImageNet weights (1) or from random ones (0)."),
     click.option(
         "--library-name",

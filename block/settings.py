@@ -78,6 +78,8 @@ class Settings:
     """Seeds every random choice."""
     augment: bool = True
     """Vary place, size, side and colours of the training images."""
+    mirror: bool = True
+    """Mirror some of the images that are varied."""
     pretrained: bool = True
     """Start from ImageNet weights where they are to be had."""
     attention: bool = False

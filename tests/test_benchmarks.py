@@ -50,7 +50,7 @@ def test_the_recipe_of_edge_impulse_fails_where_its_augmentation_is_not_asked_fo
 def test_the_augmentation_of_edge_impulse_moves_boxes_along():
     torch.manual_seed(3)
     boxes = np.array([[1, 16, 16, 16, 16]])
-    move = augment.box_augmentation(48, edge_impulse_recipe.edge_impulse_transforms())
+    move = augment.box_augmentation(48, transforms=edge_impulse_recipe.edge_impulse_transforms())
     image = torch.zeros(3, 48, 48)
     image[:, 16:32, 16:32] = 1
     for _ in range(5):

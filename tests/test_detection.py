@@ -277,12 +277,26 @@ def test_predicting_finds_what_the_scores_of_a_detector_counted(judged_detector,
 
 def test_attention_runs_in_tflm_and_is_packaged_for_the_interpreter_which_is_said(tmp_path):
     arrays, out = write_box_arrays(tmp_path), tmp_path / "out"
-    result = train(arrays, out, "--epochs", "1", "--attention", "1", "--decode", "fuse", "--library-name", "sides")
+    result = train(
+        arrays,
+        out,
+        "--epochs",
+        "1",
+        "--attention",
+        "1",
+        "--augment",
+        "1",
+        "--decode",
+        "fuse",
+        "--library-name",
+        "sides",
+    )
     metrics = json.loads((out / "metrics.json").read_text())
     assert "BATCH_MATMUL" in metrics["footprint"]["operators"]
     assert metrics["footprint"]["tflm_arena_bytes"] > 0
     assert "tflm_int8" in metrics["scores"]["validation"]
     assert "runs TensorFlow Lite Micro's interpreter, which --attention needs" in result.stdout
+    assert "some images are mirrored; where left and right differ, say --mirror 0" in result.stdout
     with zipfile.ZipFile(out / "sides.zip") as library:
         sources = [library.read(name).decode() for name in library.namelist() if name.endswith((".h", ".cpp"))]
     assert any("MicroMutableOpResolver" in source for source in sources)

@@ -7,7 +7,7 @@ import torch
 from conftest import draw_squares
 from torch import nn
 
-from block.data.augment import photo_augmentation
+from block.data.augment import box_augmentation, photo_augmentation
 from block.data.reading import Split
 from block.errors import BlockError
 from block.measure.evaluate import cross_entropy
@@ -144,6 +144,18 @@ def test_rare_classes_weigh_more_and_absent_ones_nothing():
 def test_training_uses_no_worker_processes():
     # Studio's /dev/shm is too small for a DataLoader's workers
     assert "DataLoader" not in Path(training.__file__).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("mirror", [True, False])
+def test_images_are_mirrored_only_where_they_may_be(mirror):
+    torch.manual_seed(0)
+    image = torch.zeros(3, 48, 48)
+    image[:, :, 24:] = 1
+    boxes = np.array([[0, 30, 20, 10, 10]])
+    photo_move, box_move = photo_augmentation(mirror), box_augmentation(48, mirror)
+    for moved in ([photo_move(image, 0)[0] for _ in range(20)], [box_move(image, boxes)[0] for _ in range(20)]):
+        mirrored = [bool(one[:, :, :24].mean() > one[:, :, 24:].mean()) for one in moved]
+        assert any(mirrored) == mirror and not all(mirrored)
 
 
 @pytest.mark.parametrize("channels", [1, 3])

@@ -33,19 +33,19 @@ BOX_STRENGTH = Strength(5, 0.06, (0.9, 1.1), 0.2)
 Augment = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
-def photo_augmentation() -> Augment:
-    """Turned, shifted, zoomed, mirrored, in another light; the label, a class, stays what it is."""
-    transforms = _transforms(PHOTO_STRENGTH)
+def photo_augmentation(mirror: bool = True) -> Augment:
+    """Turned, shifted, zoomed, mirrored if it may be, in another light; the label, a class, stays what it is."""
+    transforms = _transforms(PHOTO_STRENGTH, mirror)
     return lambda image, label: (transforms(image), label)
 
 
-def box_augmentation(size: int, transforms: Callable[..., Any] | None = None) -> Augment:
+def box_augmentation(size: int, mirror: bool = True, transforms: Callable[..., Any] | None = None) -> Augment:
     """The same, less far, for photos with boxes (n, 5) of class, x, y, width, height in px, which move along.
 
     A box that is cut keeps its visible part, unless too little of it is left. `transforms` are others than this
     project's, which take an image and torchvision's bounding boxes.
     """
-    transforms = transforms or _transforms(BOX_STRENGTH)
+    transforms = transforms or _transforms(BOX_STRENGTH, mirror)
 
     def augment(image: Tensor, boxes: np.ndarray) -> tuple[Tensor, np.ndarray]:
         from torchvision.tv_tensors import BoundingBoxes
@@ -67,11 +67,11 @@ def visible_boxes(labels: np.ndarray, edges: np.ndarray, size: int) -> np.ndarra
     return boxes[shares >= LEAST_VISIBLE_SHARE].astype(np.float32)
 
 
-def _transforms(strength: Strength) -> Callable[..., Any]:
+def _transforms(strength: Strength, mirror: bool) -> Callable[..., Any]:
     transforms = import_transforms()
     # no hue: it takes four times as long as all the others together and showed no gain
     colours = transforms.ColorJitter(brightness=strength.light, contrast=strength.light, saturation=strength.light)
-    light = transforms.Compose([transforms.RandomHorizontalFlip(), colours])
+    light = transforms.Compose([transforms.RandomHorizontalFlip(), colours]) if mirror else colours
 
     def transform(image: Tensor, *labels: Any) -> Any:
         # what comes in from outside looks like the photo's own border
