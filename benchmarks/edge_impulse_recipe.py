@@ -1,4 +1,7 @@
-"""train.py with the augmentation of Edge Impulse's FOMO instead of this project's, for benchmarks/detection.py."""
+"""train.py with the augmentation and the optimizer of Edge Impulse's FOMO, for benchmarks/detection.py.
+
+Its loss, cut, batches and learning rate are options of train.py.
+"""
 
 import sys
 from pathlib import Path
@@ -23,8 +26,13 @@ def edge_impulse_transforms() -> Any:
     )
 
 
-def train_with_edge_impulses_augmentation() -> None:
+# plain Adam: no decay, a learning rate that stays, and the weights of the last step instead of their average
+PLAIN_ADAM = {"WEIGHT_DECAY": 0.0, "AVERAGE_DECAY": 0.0, "learning_rate_share": lambda progress: 1.0}  # noqa: ARG005
+
+
+def train_with_edge_impulses_recipe() -> None:
     """Runs train.py; ends with a line and exit code 1 if it did not take the augmentation from here."""
+    from block.model import training
     from train import train
 
     ours, asked_for = augment.box_augmentation, []
@@ -33,14 +41,17 @@ def train_with_edge_impulses_augmentation() -> None:
         asked_for.append(size)
         return ours(size, mirror, edge_impulse_transforms())
 
+    kept = {name: getattr(training, name) for name in PLAIN_ADAM}
     augment.box_augmentation = box_augmentation  # type: ignore[assignment]
+    vars(training).update(PLAIN_ADAM)
     try:
         train(standalone_mode=False)
     finally:
         augment.box_augmentation = ours
+        vars(training).update(kept)
     if not asked_for:
         raise SystemExit("This was learned with this project's own augmentation: train.py did not ask for another.")
 
 
 if __name__ == "__main__":
-    train_with_edge_impulses_augmentation()
+    train_with_edge_impulses_recipe()

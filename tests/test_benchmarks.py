@@ -34,7 +34,7 @@ def test_the_recipe_of_edge_impulse_learns_with_its_augmentation(monkeypatch):
 
     monkeypatch.setattr(learn, "run", run)
     monkeypatch.setattr(edge_impulse_recipe, "edge_impulse_transforms", transforms)
-    edge_impulse_recipe.train_with_edge_impulses_augmentation()
+    edge_impulse_recipe.train_with_edge_impulses_recipe()
     ((image, boxes),) = seen
     assert image.unique().tolist() == [0.5]
     assert len(boxes)
@@ -44,7 +44,7 @@ def test_the_recipe_of_edge_impulse_learns_with_its_augmentation(monkeypatch):
 def test_the_recipe_of_edge_impulse_fails_where_its_augmentation_is_not_asked_for(monkeypatch):
     monkeypatch.setattr(learn, "run", lambda *_, **__: None)
     with pytest.raises(SystemExit, match="with this project's own augmentation"):
-        edge_impulse_recipe.train_with_edge_impulses_augmentation()
+        edge_impulse_recipe.train_with_edge_impulses_recipe()
 
 
 def test_the_augmentation_of_edge_impulse_moves_boxes_along():
