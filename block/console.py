@@ -18,6 +18,7 @@ from typing import TextIO, TypeVar
 import click
 
 from block.errors import BlockError
+from esp32_deploy.errors import DeployError, in_one_line, unexpected
 
 T = TypeVar("T")
 
@@ -202,8 +203,8 @@ def friendly_errors(debug: bool) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             place = f" ({error.filename})" if error.filename else ""
             error = BlockError(f"No space is left on the disk{place}; free some and start again.")
-        elif not isinstance(error, BlockError):
-            error = BlockError(f"{_in_one_line(error)} (unexpected; --debug shows where)")
+        elif not isinstance(error, BlockError | DeployError):
+            error = BlockError(unexpected(error))
         click.echo(f"Error: {error}", err=True)
         raise SystemExit(1) from None
 
@@ -219,12 +220,8 @@ def tolerated(consequence: str, again: str, debug: bool) -> Iterator[None]:
     except Exception as error:
         if debug:
             raise
-        warn(f"{consequence}: {_in_one_line(error)}")
+        warn(f"{consequence}: {in_one_line(error)}")
         say(f"To try that again: {again}")
-
-
-def _in_one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def epoch_header(score_name: str) -> None:

@@ -1,4 +1,4 @@
-"""The one error a person is meant to read: what happened, where, and what to do."""
+"""The block's error that a person is meant to read: what happened, where, and what to do."""
 
 
 class BlockError(Exception):

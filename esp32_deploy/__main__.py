@@ -11,25 +11,40 @@ import numpy as np
 from esp32_deploy import inspection, library, manifest, patterns, recording, tflm, verification
 from esp32_deploy.boards import BOARDS
 from esp32_deploy.compiler import compile_file
-from esp32_deploy.graph import GraphError
+from esp32_deploy.errors import DeployError, unexpected
 from esp32_deploy.pixels import RESIZE_MODES
-from esp32_deploy.simulate import TARGETS, SimulationError
-from esp32_deploy.tflm import TflmError
+from esp32_deploy.simulate import TARGETS
 
 MODEL = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+DEBUG_KEY = "esp32_deploy.debug"
 # the namespace of what is compiled only to be run here
 NAME = "model_under_test"
 
 
 class Commands(click.Group):
-    """Errors that a person can mend become one line and exit code 1."""
+    """Errors become one line and exit code 1, those that nobody foresaw said to be so; with --debug they stay."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except (GraphError, SimulationError, TflmError, ValueError, OSError) as error:
-            raise click.ClickException(str(error)) from error
+        except (click.ClickException, click.exceptions.Exit):
+            raise
+        except Exception as error:
+            if context.meta.get(DEBUG_KEY):
+                raise
+            is_foreseen = isinstance(error, DeployError | OSError)
+            raise click.ClickException(str(error) if is_foreseen else unexpected(error)) from error
+
+
+def _note_debug(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
+    # all of a command's contexts share it, the group's included
+    context.meta[DEBUG_KEY] = is_wanted
+
+
+DEBUG = click.option(
+    "--debug", is_flag=True, expose_value=False, callback=_note_debug, help="Show tracebacks of errors."
+)
 
 
 @click.group(cls=Commands)
@@ -78,6 +93,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     help="How a grid becomes objects: as it was trained to.  [default: the manifest's, or fuse]",
 )
 @click.option("--samples", type=FILE, help="Images (.npy) for the self-test.  [default: seeded patterns]")
+@DEBUG
 def package_command(
     model: Path,
     name: str | None,
@@ -111,6 +127,7 @@ def package_command(
 @main.command()
 @MODEL
 @JSON
+@DEBUG
 def inspect(model: Path, as_json: bool) -> None:
     """Show a model layer by layer: shapes, MACs, weights, rows kept, RAM.
 
@@ -131,6 +148,7 @@ def inspect(model: Path, as_json: bool) -> None:
 )
 @click.option("--target", type=click.Choice(sorted(TARGETS)), default="host", show_default=True, help="Where to run.")
 @JSON
+@DEBUG
 def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: bool) -> None:
     """Run the compiled model and TensorFlow Lite Micro on the same inputs and compare every byte.
 

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Mapping
 
+from esp32_deploy.errors import DeployError
+
 NAME_PATTERN = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 LONGEST_NAME = 32
 MOST_FILES = 30
@@ -48,7 +50,7 @@ TAKEN_NAMES = """
 """
 
 
-class LibraryError(ValueError):
+class LibraryError(DeployError):
     """A library that Arduino would not take, or a choice that makes none."""
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from esp32_deploy.errors import DeployError
+
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 # what constants of a servable model are made of; other types are kept as bytes only
@@ -43,7 +45,7 @@ READER_ERRORS = (
 )
 
 
-class GraphError(ValueError):
+class GraphError(DeployError):
     """A file that is no TensorFlow Lite model, one that cannot be read, or one that cannot be served."""
 
 

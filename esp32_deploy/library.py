@@ -77,8 +77,8 @@ def package(
         package(outputs.tflite_int8, out_directory / f"{settings.library_name}.zip", samples=validation.features)
 
     Raises GraphError for a model that cannot be served, ManifestError, SamplesError or LibraryError for what does not
-    fit it, and TflmError where TensorFlow Lite Micro, whose outputs the self-test expects, does not run. All but
-    TflmError are ValueErrors. `out` is written whole or not at all.
+    fit it, and TflmError where TensorFlow Lite Micro, whose outputs the self-test expects, does not run. All are
+    DeployErrors. `out` is written whole or not at all.
     """
     if board not in BOARDS:
         raise LibraryError(f"Board {board!r} is not known; choose from {', '.join(BOARDS)}.")

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from esp32_deploy.errors import DeployError
 from esp32_deploy.pixels import RESIZE_MODES
 
 Task = Literal["classification", "detection"]
@@ -24,7 +25,7 @@ SCORE_STEPS = 256
 """Of an int8 softmax."""
 
 
-class ManifestError(ValueError):
+class ManifestError(DeployError):
     """A manifest that cannot be read, or that says something impossible."""
 
 

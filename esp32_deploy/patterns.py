@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from esp32_deploy import pixels
+from esp32_deploy.errors import DeployError
 
 SEED = 2
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
@@ -25,9 +26,9 @@ def photos(folder: Path, shape: tuple[int, int, int], count: int) -> np.ndarray:
 
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
     if not paths:
-        raise ValueError(f"{folder} has no photos ({', '.join(PHOTO_SUFFIXES)}).")
+        raise DeployError(f"{folder} has no photos ({', '.join(PHOTO_SUFFIXES)}).")
     if shape[0] != shape[1] or shape[2] not in (1, 3):
-        raise ValueError(f"The model takes {shape}, not a square photo; leave the photos out.")
+        raise DeployError(f"The model takes {shape}, not a square photo; leave the photos out.")
     images = (np.asarray(Image.open(path).convert("RGB")) for path in paths[:count])
     sized = np.stack([pixels.image_to_input(image, shape[0], "squash", shape[2]) for image in images])
     return (sized.astype(np.int16) - 128).astype(np.int8)

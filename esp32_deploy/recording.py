@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from esp32_deploy import patterns
+from esp32_deploy.errors import DeployError
 
 MOST_IMAGES = 4
 MOST_BYTES = 96 * 1024
@@ -14,7 +15,7 @@ PLAIN_PATTERNS = 3
 """Black, white and grey come first among the patterns, and prove little."""
 
 
-class SamplesError(ValueError):
+class SamplesError(DeployError):
     """Samples that are no images for the model."""
 
 

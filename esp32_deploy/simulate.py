@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from esp32_deploy.emit import Source
+from esp32_deploy.errors import DeployError
 from esp32_deploy.schedule import Schedule
 
 TARGETS_FOLDER = Path(__file__).parent / "targets"
@@ -26,7 +27,7 @@ RUN_SECONDS = 1800
 COMPILE_SECONDS = 300
 
 
-class SimulationError(RuntimeError):
+class SimulationError(DeployError):
     """A tool that is missing, C++ that does not compile, or a run that fails."""
 
 

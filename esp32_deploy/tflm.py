@@ -14,13 +14,15 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
+from esp32_deploy.errors import DeployError
+
 # far more than any supported network needs
 ARENA_BYTES = 32 * 1024 * 1024
 SECONDS = 600
 ARENA_TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 
 
-class TflmError(RuntimeError):
+class TflmError(DeployError):
     """TensorFlow Lite Micro is missing, or does not run a model."""
 
 

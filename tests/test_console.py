@@ -7,6 +7,7 @@ import pytest
 
 from block import console
 from block.errors import BlockError
+from esp32_deploy.errors import DeployError
 
 
 def test_sizes_read_well():
@@ -86,9 +87,10 @@ def test_debugging_shows_other_output(capfd):
     assert capfd.readouterr().out == "chatter\n"
 
 
-def test_errors_are_a_line_on_standard_error(capsys):
+@pytest.mark.parametrize("kind", [BlockError, DeployError])
+def test_errors_are_a_line_on_standard_error(kind, capsys):
     with pytest.raises(SystemExit) as stop, console.friendly_errors(debug=False):
-        raise BlockError("No photos in x; add some.")
+        raise kind("No photos in x; add some.")
     assert stop.value.code == 1
     assert capsys.readouterr().err == "Error: No photos in x; add some.\n"
 

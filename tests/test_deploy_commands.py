@@ -7,6 +7,7 @@ from conftest import toolchain
 from test_simulate import odd_sizes, write
 from tiny_models import mobilenet
 
+from esp32_deploy import graph
 from esp32_deploy.__main__ import main
 
 
@@ -53,6 +54,23 @@ def test_a_refusal_is_one_line(shared_data):
     assert result.exit_code == 1
     assert result.output.startswith("Error: The model's input (1, 3, 224, 224) is laid out with the channels first")
     assert result.output.count("\n") == 1
+
+
+def test_an_error_that_nobody_foresaw_is_said_to_be_one_and_debugging_shows_where(tmp_path, monkeypatch):
+    def fails(*_):
+        raise ValueError("too many\nvalues to unpack")
+
+    model = write(tmp_path, odd_sizes())
+    monkeypatch.setattr("esp32_deploy.__main__.compile_file", fails)
+    result = invoke("inspect", model)
+    assert result.exit_code == 1
+    assert result.output == "Error: ValueError: too many values to unpack (unexpected; --debug shows where)\n"
+    assert "too many" in str(invoke("inspect", model, "--debug").exception)
+
+
+def test_debugging_shows_where_a_model_was_refused(shared_data):
+    result = invoke("inspect", shared_data / "seed" / "model.tflite", "--debug")
+    assert isinstance(result.exception, graph.GraphError)
 
 
 def test_package_makes_a_library_of_a_model_and_its_manifest(tmp_path):

@@ -3,6 +3,7 @@ import pytest
 from PIL import Image
 
 from esp32_deploy import patterns, pixels
+from esp32_deploy.errors import DeployError
 
 
 def test_patterns_begin_with_black_white_and_grey():
@@ -26,5 +27,5 @@ def test_photos_are_sized_as_on_the_board(tmp_path):
 
 
 def test_a_folder_without_photos_is_named(tmp_path):
-    with pytest.raises(ValueError, match="has no photos"):
+    with pytest.raises(DeployError, match="has no photos"):
         patterns.photos(tmp_path, (4, 4, 3), 5)
