@@ -8,11 +8,13 @@ from typing import Any
 import click
 import numpy as np
 
-from esp32_deploy import inspection, library, manifest, patterns, recording, tflm, verification
+from esp32_deploy import graph as graphs
+from esp32_deploy import inspection, library, manifest, meaning, patterns, recording, servable, tflm, verification
 from esp32_deploy.boards import BOARDS
-from esp32_deploy.compiler import compile_file
+from esp32_deploy.compiler import compile_file, compile_graph
 from esp32_deploy.errors import DeployError, unexpected
 from esp32_deploy.pixels import RESIZE_MODES
+from esp32_deploy.servable import StreamError
 from esp32_deploy.simulate import TARGETS
 
 MODEL = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -131,10 +133,17 @@ def package_command(
 def inspect(model: Path, as_json: bool) -> None:
     """Show a model layer by layer: shapes, MACs, weights, rows kept, RAM.
 
+    One that cannot be streamed is shown by its operators, with the reason.
+
     Example: python -m esp32_deploy inspect model_quantized_int8_io.tflite
     """
-    compiled = compile_file(model, NAME)
-    report = inspection.report(compiled, tflm.arena_bytes(model, compiled.input_shape))
+    graph = graphs.read(model)
+    servable.check_ends(graph)
+    arena_bytes = tflm.arena_bytes(model, meaning.image_shape(graph.inputs[0]))
+    try:
+        report = inspection.report(compile_graph(graph, NAME), arena_bytes)
+    except StreamError as error:
+        report = inspection.unstreamed_report(graph, arena_bytes, str(error))
     click.echo(json.dumps(report) if as_json else inspection.table(report))
 
 

@@ -25,8 +25,14 @@ class Compiled:
 
 
 def compile_file(path: Path, name: str) -> Compiled:
-    """Compiles a model for the namespace `name`; raises GraphError for what cannot be served."""
-    model = graph.read(path)
+    """Compiles a model for the namespace `name`; raises GraphError for what cannot be served, StreamError where that
+    is only because it cannot stream.
+    """
+    return compile_graph(graph.read(path), name)
+
+
+def compile_graph(model: Graph, name: str) -> Compiled:
+    """The same for a model that was read."""
     servable.check(model)
     plan = schedule.plan(lower.lower(model))
     return Compiled(model, plan, emit.emit(plan, name, model.file_bytes, f"A network that streams rows: {name}."), name)

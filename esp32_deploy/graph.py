@@ -137,6 +137,12 @@ class Graph:
         """Multiply-accumulates for one image."""
         return sum(operator.macs for operator in self.operators)
 
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of everything that the operators are given, each tensor once."""
+        tensors = {tensor.index: tensor for operator in self.operators for tensor in operator.inputs if tensor}
+        return sum(tensor.constant_bytes for tensor in tensors.values())
+
 
 def read(path: Path) -> Graph:
     """Reads a .tflite file; raises GraphError when it is not one or has not exactly one subgraph."""

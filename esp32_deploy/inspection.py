@@ -1,15 +1,21 @@
-"""What a compiled model is made of, layer by layer, before anything runs: numbers for machines, a table for people."""
+"""What a model is made of, layer by layer, before anything runs: numbers for machines, a table for people."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from esp32_deploy.compiler import Compiled
+from esp32_deploy.graph import Graph
 from esp32_deploy.schedule import Schedule, Stage
 
 COLUMNS = ("stage", "layer", "output", "MACs", "weights B", "rows kept", "bytes")
+TEXT_COLUMNS = ("layer", "operator", "output")
+OPERATOR_COLUMNS = ("operator", "output", "MACs", "weights B")
 
 
 def report(compiled: Compiled, arena_bytes: int | None) -> dict[str, Any]:
-    """Everything that `inspect` shows; `arena_bytes` is what TensorFlow Lite Micro would need, where known."""
+    """Everything that `inspect` shows of a model that streams; `arena_bytes` is what TensorFlow Lite Micro would need,
+    where that is known.
+    """
     schedule, program = compiled.schedule, compiled.schedule.program
     layers = [
         _layer(compiled, number, stage, place)
@@ -27,7 +33,40 @@ def report(compiled: Compiled, arena_bytes: int | None) -> dict[str, Any]:
         "scratch_bytes": sum(place.bytes for place in (*schedule.scratch, schedule.patches, schedule.corrections)),
         "segments": list(schedule.segments),
         "tflm_arena_bytes": arena_bytes,
+        "refusal": None,
     }
+
+
+def unstreamed_report(graph: Graph, arena_bytes: int | None, refusal: str) -> dict[str, Any]:
+    """The same of a model that only an interpreter runs, with None for what streaming alone has."""
+    return {
+        "input": {"shape": list(graph.inputs[0].shape[1:]), "rows_kept": None, "bytes": None},
+        "layers": operator_layers(graph),
+        "output": {"shape": list(graph.outputs[0].shape[1:])},
+        "macs": graph.macs,
+        "constant_bytes": graph.constant_bytes,
+        "ram_bytes": None,
+        "scratch_bytes": None,
+        "segments": None,
+        "tflm_arena_bytes": arena_bytes,
+        "refusal": refusal,
+    }
+
+
+def operator_layers(graph: Graph) -> list[dict[str, Any]]:
+    """Operators as layers of which no rows are kept."""
+    return [
+        {
+            "stage": None,
+            "kind": operator.name.lower(),
+            "shape": list(operator.outputs[0].shape[1:]),
+            "macs": operator.macs,
+            "weight_bytes": operator.constant_bytes if operator.macs else 0,
+            "rows_kept": None,
+            "bytes": None,
+        }
+        for operator in graph.operators
+    ]
 
 
 def _layer(compiled: Compiled, number: int, stage: Stage, place: int) -> dict[str, Any]:
@@ -60,6 +99,10 @@ def _memory(schedule: Schedule, number: int, stage: Stage, place: int) -> tuple[
 
 def table(report: dict[str, Any]) -> str:
     """The report in aligned columns."""
+    return _operators(report) if report["refusal"] else _rows(report)
+
+
+def _rows(report: dict[str, Any]) -> str:
     image = report["input"]
     rows = [("", "input", _shape(image["shape"]), "", "", str(image["rows_kept"]), f"{image['bytes']:,}")]
     rows += [
@@ -70,27 +113,47 @@ def table(report: dict[str, Any]) -> str:
         for layer in report["layers"]
     ]
     rows.append(("", "scratch", "", "", "", "", f"{report['scratch_bytes']:,}"))
-    widths = [max(map(len, column)) for column in zip(COLUMNS, *rows, strict=True)]
-    lines = ["  ".join(_aligned(cells, widths)) for cells in (COLUMNS, *rows)]
-    arena = report["tflm_arena_bytes"]
     summary = [
-        "",
-        f"{report['macs']:,} MACs, {report['constant_bytes']:,} bytes of constants.",
+        *_work(report),
         f"Rows need {report['ram_bytes']:,} bytes of RAM in {len(report['segments'])} piece(s), the largest "
         f"{max(report['segments']):,}.",
-        "TensorFlow Lite Micro's arena is not known: tflite-micro is not installed, or does not run the model."
-        if arena is None
-        else f"TensorFlow Lite Micro needs an arena of {arena:,} bytes.",
+        _arena(report),
     ]
-    return "\n".join(line.rstrip() for line in [*lines, *summary])
+    return _aligned(COLUMNS, rows, summary)
+
+
+def _operators(report: dict[str, Any]) -> str:
+    rows = [("input", _shape(report["input"]["shape"]), "", "")]
+    rows += [
+        (layer["kind"], _shape(layer["shape"]), f"{layer['macs']:,}", f"{layer['weight_bytes']:,}")
+        for layer in report["layers"]
+    ]
+    return _aligned(OPERATOR_COLUMNS, rows, [*_work(report), report["refusal"], _arena(report)])
+
+
+def _work(report: dict[str, Any]) -> list[str]:
+    return ["", f"{report['macs']:,} MACs, {report['constant_bytes']:,} bytes of constants."]
+
+
+def _arena(report: dict[str, Any]) -> str:
+    arena = report["tflm_arena_bytes"]
+    if arena is None:
+        return "TensorFlow Lite Micro's arena is not known: tflite-micro is not installed, or does not run the model."
+    return f"TensorFlow Lite Micro needs an arena of {arena:,} bytes."
 
 
 def _shape(shape: list[int]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _aligned(cells: tuple[str, ...], widths: list[int]) -> list[str]:
-    return [
-        cell.ljust(width) if number in (1, 2) else cell.rjust(width)
-        for number, (cell, width) in enumerate(zip(cells, widths, strict=True))
+def _aligned(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], summary: list[str]) -> str:
+    """Names to the left, numbers to the right, and the summary below."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if name in TEXT_COLUMNS else cell.rjust(width)
+            for name, cell, width in zip(head, cells, widths, strict=True)
+        )
+        for cells in (head, *rows)
     ]
+    return "\n".join(line.rstrip() for line in [*lines, *summary])

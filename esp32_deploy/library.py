@@ -19,9 +19,11 @@ from esp32_deploy import graph as graphs
 from esp32_deploy import manifest as manifests
 from esp32_deploy.arduino_rules import LibraryError
 from esp32_deploy.boards import BOARDS
-from esp32_deploy.graph import Graph
+from esp32_deploy.compiler import Compiled
+from esp32_deploy.graph import Graph, GraphError
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.meaning import Meaning
+from esp32_deploy.servable import StreamError
 
 Runtime = Literal["stream", "tflm"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
@@ -32,6 +34,7 @@ LIBRARY_VERSION = "1.0.0"
 AUTHOR = "The ESP32 vision block contributors"
 URL = "https://docs.espressif.com/projects/arduino-esp32/en/latest/libraries.html"
 TEMPLATES = Path(__file__).parent / "templates" / "library"
+USE_TFLM = "Package it with --runtime tflm instead."
 # of a manifest's figures, those that say how good the network is
 QUALITY_FIGURES = ("accuracy", "loss", "f1", "precision", "recall")
 
@@ -83,11 +86,12 @@ def package(
     if board not in BOARDS:
         raise LibraryError(f"Board {board!r} is not known; choose from {', '.join(BOARDS)}.")
     graph = graphs.read(model)
-    (servable.check if runtime == "stream" else servable.check_ends)(graph)
+    servable.check_ends(graph)
     known = manifests.beside(model) if manifest is None else manifest
     meant = meaning.of(graph, known)
     name = known.name or DEFAULT_NAME
     arduino_rules.check_name(name)
+    compiled = _compiled(graph, name) if runtime == "stream" else None
     recorded = recording.record(samples, meant.input_shape)
     measured = tflm.run(model, recorded.images)
     values = _values(graph, meant, name, board) | {
@@ -99,8 +103,7 @@ def package(
         "inputs": _as_bytes(recorded.images),
         "outputs": _as_bytes(measured.outputs),
     }
-    if runtime == "stream":
-        compiled = compiler.compile_file(model, name)
+    if compiled is not None:
         values |= {"segments": compiled.schedule.segments, "constant_bytes": compiled.source.constant_bytes}
         sources: Mapping[str, str] = compiled.source.files
     else:
@@ -119,6 +122,13 @@ def package(
     temporary.replace(out)
     ram_bytes = values["memory_bytes"] + values["reader_bytes"]
     return Package(out, name, len(contents), len(content), ram_bytes, values["small_bytes"])
+
+
+def _compiled(graph: Graph, name: str) -> Compiled:
+    try:
+        return compiler.compile_graph(graph, name)
+    except StreamError as error:
+        raise GraphError(f"{error} {USE_TFLM}") from error
 
 
 def frame_reader_bytes(shape: tuple[int, int, int]) -> int:

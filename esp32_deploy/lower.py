@@ -21,7 +21,7 @@ from esp32_deploy.requantize import (
     search_add,
     settled,
 )
-from esp32_deploy.servable import USE_TFLM
+from esp32_deploy.servable import StreamError
 
 OFFSET = 128
 """From int8 to the bytes that planes hold."""
@@ -110,7 +110,7 @@ class Program:
 
 
 def lower(graph: Graph) -> Program:
-    """Row layers of a graph that `servable.check` has passed; raises GraphError for reshapes it cannot follow."""
+    """Row layers of a graph that `servable.check` has passed; raises StreamError for reshapes it cannot follow."""
     return _Lowering(graph).program()
 
 
@@ -161,7 +161,7 @@ class _Lowering:
         pads = self.values[_given(operator.inputs[0]).index].pads
         shape = (1, plane.height + pads[0] + pads[1], plane.width + pads[2] + pads[3], plane.channels)
         if _given(operator.inputs[0]).shape != shape:
-            raise GraphError(f"{self.place} reads rows of a tensor whose rows were reshaped: {USE_TFLM}.")
+            raise StreamError(f"{self.place} reads rows of a tensor whose rows were reshaped.")
         return number, plane
 
     def window(self, operator: Operator, kernel: tuple[int, int]) -> Window:
@@ -203,7 +203,7 @@ class _Lowering:
             self.add_layer(layer, operator, (plane.height, plane.width, len(weights)))
             return
         if weights.shape[1] != plane.height * plane.width * plane.channels:
-            raise GraphError(f"{self.place} reads parts of a reshaped image: {USE_TFLM}.")
+            raise StreamError(f"{self.place} reads parts of a reshaped image.")
         shape = (len(weights), plane.height, plane.width, plane.channels)
         parameters = replace(parameters, weights=weights.reshape(shape))
         window = Window((plane.height, plane.width))
@@ -214,7 +214,7 @@ class _Lowering:
         (first, first_plane), (second, second_plane) = self.source(operator, 0), self.source(operator, 1)
         shapes = {(plane.height, plane.width, plane.channels) for plane in (first_plane, second_plane)}
         if len(shapes) > 1:
-            raise GraphError(f"{self.place} adds tensors that were reshaped differently: {USE_TFLM}.")
+            raise StreamError(f"{self.place} adds tensors that were reshaped differently.")
         low, high, zero = _limits(operator)
         scales = [_given(tensor).scales[0] for tensor in operator.inputs[:2]]
         scaling = arithmetic.add_scaling(scales[0], scales[1], operator.outputs[0].scales[0])
@@ -265,7 +265,7 @@ class _Lowering:
         number, plane = self.source(operator)
         source = _given(operator.inputs[0])
         if source.shape[-1] != plane.channels:
-            raise GraphError(f"{self.place} runs over an image that was flattened: {USE_TFLM}.")
+            raise StreamError(f"{self.place} runs over an image that was flattened.")
         scaling = arithmetic.softmax_scaling(source.scales[0], operator.options.beta)
         layer = Layer("softmax", "", (number,), -1, parameters=scaling)
         self.add_layer(layer, operator, (plane.height, plane.width, plane.channels))
@@ -274,7 +274,7 @@ class _Lowering:
         """Bytes keep their order (rows, columns, channels): nothing happens, unless a later reader minds."""
         source = _given(operator.inputs[0])
         if any(self.values[source.index].pads):
-            raise GraphError(f"{self.place} reshapes padding: {USE_TFLM}.")
+            raise StreamError(f"{self.place} reshapes padding.")
         self.values[operator.outputs[0].index] = self.values[source.index]
 
 
@@ -292,7 +292,7 @@ def _given(tensor: Tensor | None) -> Tensor:
 def _constant(tensor: Tensor | None) -> np.ndarray:
     data = _given(tensor).data
     if data is None:
-        raise GraphError(f"{_given(tensor).name!r} must be a constant: {USE_TFLM}.")
+        raise StreamError(f"{_given(tensor).name!r} must be a constant.")
     return data
 
 

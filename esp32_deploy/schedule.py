@@ -12,9 +12,8 @@ a time: the window then keeps kernel - stride rows of the wide plane, instead of
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from esp32_deploy.graph import GraphError
 from esp32_deploy.lower import Convolution, Layer, Program, Window
-from esp32_deploy.servable import USE_TFLM
+from esp32_deploy.servable import StreamError
 
 # of kernels/stream.h and kernels/pointwise.h
 GROUP_CHANNELS = 8
@@ -162,7 +161,7 @@ class Schedule:
 
 
 def plan(program: Program) -> Schedule:
-    """The schedule of a program; raises GraphError when a piece of memory would not fit into a segment."""
+    """The schedule of a program; raises StreamError when a piece of memory would not fit into a segment."""
     stages = build_stages(program)
     rows = simulate_rows(program, stages)
     memory = _Memory()
@@ -255,7 +254,7 @@ def simulate_rows(program: Program, stages: list[Stage]) -> dict[int, int]:
                 rows[stage.target] = max(rows[stage.target], written[stage.target] - oldest_needed(stage.target))
             steps[number] += 1
     if any(written[plane] != height for plane, height in heights.items()):
-        raise GraphError(f"The model's rows cannot be streamed: {USE_TFLM}.")
+        raise StreamError("its rows wait for each other.")
     return rows
 
 
@@ -296,9 +295,8 @@ class _Memory:
     def place(self, size: int, what: str) -> Place:
         size = -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if size > SEGMENT_BYTES:
-            raise GraphError(
-                f"{what} takes {size} bytes in one piece; {SEGMENT_BYTES} are possible. Train for a smaller image, "
-                f"or {USE_TFLM}."
+            raise StreamError(
+                f"{what} takes {size} bytes in one piece; {SEGMENT_BYTES} are possible. Train for a smaller image."
             )
         for segment, used in enumerate(self.segments):
             if used + size <= SEGMENT_BYTES:
@@ -316,7 +314,7 @@ def _buffer(program: Program, stages: list[Stage], number: int, rows: int, memor
     padded = [stage for stage in windows if any((stage.geometry.left, stage.geometry.right, *_rows_outside(stage)))]
     pads = {stage.window.pad for stage in padded if stage.window is not None}
     if len(pads) > 1:
-        raise GraphError(f"{plane.name!r} is padded by a pool and by a convolution, with different values: {USE_TFLM}.")
+        raise StreamError(f"{plane.name!r} is padded by a pool and by a convolution, with different values.")
     pitch = left + plane.width + right
     row_bytes = pitch * plane.channels
     place = memory.place(rows * row_bytes, f"{rows} rows of {plane.name!r}")

@@ -16,11 +16,17 @@ MOST_OPERATORS = 1024
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 
-USE_TFLM = "package it with --runtime tflm instead"
 EXPORT_INT8 = "export it with full int8 quantization (representative images, int8 input and int8 output)"
 EXPORT_NHWC = (
     "convert the ONNX file with a converter that lays images out as (1, height, width, channels), such as onnx2tf"
 )
+
+
+class StreamError(GraphError):
+    """What the streaming compiler does not serve, though TensorFlow Lite Micro may run it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The model cannot be streamed: {reason}")
 
 
 def check(graph: Graph) -> None:
@@ -42,11 +48,11 @@ def check_ends(graph: Graph) -> None:
     _check_layout(graph)
     for what, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         if len(tensors) != 1:
-            raise GraphError(f"The model has {len(tensors)} {what}s; models with one can be served: {USE_TFLM}.")
+            raise GraphError(f"The model has {len(tensors)} {what}s; models with one can be served.")
         tensor = tensors[0]
         if tensor.type != "INT8":
             raise GraphError(f"The model's {what} is {tensor.type}, not INT8: {EXPORT_INT8}.")
-        _check_activation(tensor, f"The model's {what}")
+        _check_activation(tensor, f"The model's {what}", GraphError)
 
 
 def _check_layout(graph: Graph) -> None:
@@ -66,29 +72,39 @@ def _check_layout(graph: Graph) -> None:
 def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
     checks = CHECKS.get(operator.name)
     if checks is None:
-        raise GraphError(f"{place} is not among the operators served ({', '.join(CHECKS)}): {USE_TFLM}.")
+        raise StreamError(f"{place} is not among the operators served ({', '.join(CHECKS)}).")
     operands, check_one = checks
     if len(operator.inputs) < operands or len(operator.outputs) != 1:
         raise GraphError(f"{place} has {len(operator.inputs)} inputs and {len(operator.outputs)} outputs.")
     activations = 2 if operator.name == "ADD" else 1
     for tensor in operator.inputs[:activations]:
         if tensor is None or tensor.index not in known:
-            name = "nothing" if tensor is None else repr(tensor.name)
-            raise GraphError(f"{place} reads {name}, which no operator before it computes: {USE_TFLM}.")
+            raise StreamError(f"{place} {_unknown(operator, tensor)}.")
         _check_activation(tensor, place)
     if operator.outputs[0].index in known or operator.outputs[0].is_constant:
         raise GraphError(f"{place} writes to a tensor that has a value already; export the model again.")
     _check_activation(operator.outputs[0], place)
     if operator.options.activation not in ACTIVATIONS:
-        raise GraphError(f"{place} has the fused activation {operator.options.activation}: {USE_TFLM}.")
+        raise StreamError(f"{place} has the fused activation {operator.options.activation}.")
     check_one(operator, place)
 
 
-def _check_activation(tensor: Tensor, place: str) -> None:
+def _unknown(operator: Operator, tensor: Tensor | None) -> str:
+    """What an operator does with an input that is no plane computed before."""
+    if tensor is None:
+        return "lacks an input"
+    if not tensor.is_constant:
+        return f"reads {tensor.name!r}, which no operator before it computes"
+    constant = f"the constant plane {tensor.name!r} of shape {tensor.shape}"
+    return f"adds {constant}; only computed planes are added" if operator.name == "ADD" else f"reads {constant}"
+
+
+def _check_activation(tensor: Tensor, place: str, refusal: type[GraphError] = StreamError) -> None:
+    """Raises GraphError, for a shape beyond what is served `refusal`."""
     if tensor.is_dynamic or not tensor.shape or tensor.shape[0] != 1:
         raise GraphError(f"{place}: {tensor.name!r} has the shape {tensor.shape}; export for a batch of exactly one.")
     if not all(1 <= extent <= LARGEST_EXTENT for extent in tensor.shape) or len(tensor.shape) > 4:
-        raise GraphError(f"{place}: {tensor.name!r} has the shape {tensor.shape}, which cannot be served: {USE_TFLM}.")
+        raise refusal(f"{place}: {tensor.name!r} has the shape {tensor.shape}, which cannot be served.")
     if tensor.type != "INT8":
         raise GraphError(f"{place}: {tensor.name!r} is {tensor.type}, not INT8: {EXPORT_INT8}.")
     if len(tensor.scales) != 1 or len(tensor.zero_points) != 1:
@@ -126,7 +142,7 @@ def _check_weights(operator: Operator, place: str, ranks: int, axis: int) -> Non
     largest_bias = 0 if bias is None or bias.data is None else int(np.abs(bias.data.astype(np.int64)).max())
     reach = 255 * 128 * prod(weights.shape) // channels + largest_bias
     if reach >= 2**31 or reach * max(factor, 1) >= 2**31:
-        raise GraphError(f"{place}: its sums do not fit 32 bits (scales {factor:.3g} apart): {USE_TFLM}.")
+        raise StreamError(f"{place}: its sums do not fit 32 bits (scales {factor:.3g} apart).")
 
 
 def _image(tensor: Tensor | None, place: str) -> tuple[int, int, int]:
@@ -138,7 +154,7 @@ def _image(tensor: Tensor | None, place: str) -> tuple[int, int, int]:
 def _window_outputs(operator: Operator, place: str, window: tuple[int, int]) -> tuple[int, int]:
     options = operator.options
     if options.dilation != (1, 1):
-        raise GraphError(f"{place} has dilation {options.dilation}; only 1 is served: {USE_TFLM}.")
+        raise StreamError(f"{place} has dilation {options.dilation}; only 1 is served.")
     if not all(1 <= extent <= LARGEST_WINDOW for extent in (*window, *options.stride)):
         raise GraphError(f"{place} has window {window} and stride {options.stride}, which cannot be served.")
     if options.padding not in ("SAME", "VALID"):
@@ -157,7 +173,7 @@ def _check_convolution(operator: Operator, place: str) -> None:
     outputs, rows, columns, inputs = operator.inputs[1].shape  # type: ignore[union-attr]
     channels = _image(operator.inputs[0], place)[2]
     if inputs != channels:
-        raise GraphError(f"{place}: filters for {inputs} channels on an input of {channels} (groups): {USE_TFLM}.")
+        raise StreamError(f"{place}: filters for {inputs} channels on an input of {channels} (groups).")
     _require_shape(operator, place, (1, *_window_outputs(operator, place, (rows, columns)), outputs))
 
 
@@ -181,7 +197,7 @@ def _check_dense(operator: Operator, place: str) -> None:
 def _check_add(operator: Operator, place: str) -> None:
     first, second = (tensor.shape for tensor in operator.inputs[:2] if tensor is not None)
     if first != second:
-        raise GraphError(f"{place} adds {first} and {second}; only equal shapes are served: {USE_TFLM}.")
+        raise StreamError(f"{place} adds {first} and {second}; only equal shapes are served.")
     _require_shape(operator, place, first)
 
 
@@ -194,13 +210,13 @@ def _check_pool(operator: Operator, place: str) -> None:
 def _check_unchanged_scale(operator: Operator, place: str) -> None:
     before, after = operator.inputs[0], operator.outputs[0]
     if before is None or (before.scales, before.zero_points) != (after.scales, after.zero_points):
-        raise GraphError(f"{place} changes the scale; it must keep its input's: {USE_TFLM}.")
+        raise StreamError(f"{place} changes the scale; it must keep its input's.")
 
 
 def _constant_integers(operator: Operator, place: str) -> np.ndarray:
     tensor = operator.inputs[1]
     if tensor is None or tensor.data is None or tensor.type not in ("INT32", "INT64"):
-        raise GraphError(f"{place}: its second input must be constant integers: {USE_TFLM}.")
+        raise StreamError(f"{place}: its second input must be constant integers.")
     return tensor.data
 
 
@@ -208,7 +224,7 @@ def _check_pad(operator: Operator, place: str) -> None:
     shape = (1, *_image(operator.inputs[0], place))
     paddings = _constant_integers(operator, place)
     if paddings.shape != (4, 2) or paddings.min() < 0 or paddings.max() > LARGEST_WINDOW or paddings[[0, 3]].any():
-        raise GraphError(f"{place} pads {paddings.tolist()}; only rows and columns are served: {USE_TFLM}.")
+        raise StreamError(f"{place} pads {paddings.tolist()}; only rows and columns are served.")
     _require_shape(operator, place, tuple(int(n + sum(p)) for n, p in zip(shape, paddings, strict=True)))
     _check_unchanged_scale(operator, place)
 
@@ -217,7 +233,7 @@ def _check_mean(operator: Operator, place: str) -> None:
     channels = _image(operator.inputs[0], place)[2]
     axes = sorted(int(axis) % 4 for axis in _constant_integers(operator, place).ravel())
     if axes != [1, 2]:
-        raise GraphError(f"{place} averages axes {axes}; only rows and columns (1, 2) are served: {USE_TFLM}.")
+        raise StreamError(f"{place} averages axes {axes}; only rows and columns (1, 2) are served.")
     _require_shape(operator, place, (1, 1, 1, channels) if operator.options.keep_dims else (1, channels))
 
 
@@ -236,7 +252,7 @@ def _check_softmax(operator: Operator, place: str) -> None:
         raise GraphError(f"{place} has beta {operator.options.beta}; it must be positive.")
     step = operator.options.beta * operator.inputs[0].scales[0]  # type: ignore[union-attr]
     if step < 2**-26:
-        raise GraphError(f"{place}: its logits' scale {step:.3g} is too fine for its arithmetic: {USE_TFLM}.")
+        raise StreamError(f"{place}: its logits' scale {step:.3g} is too fine for its arithmetic.")
 
 
 # operator: fewest inputs, check

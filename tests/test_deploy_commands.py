@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import toolchain
 from test_simulate import odd_sizes, write
-from tiny_models import mobilenet
+from tiny_models import attentive_grid, mobilenet
 
 from esp32_deploy import graph
 from esp32_deploy.__main__ import main
@@ -32,6 +32,38 @@ def test_inspect_speaks_json(tmp_path):
     assert report["input"]["shape"] == [13, 11, 3]
     buffers = report["input"]["bytes"] + sum(layer["bytes"] for layer in report["layers"])
     assert buffers <= report["ram_bytes"]
+
+
+def test_inspect_shows_the_operators_of_a_model_that_cannot_be_streamed_and_why(tmp_path):
+    result = invoke("inspect", write(tmp_path, attentive_grid()))
+    assert result.exit_code == 0, result.output
+    assert "batch_matmul" in result.output
+    assert "The model cannot be streamed: ADD (operator" in result.output
+    assert "TensorFlow Lite Micro needs an arena of" in result.output
+    assert "--runtime" not in result.output
+
+
+def test_inspect_speaks_json_of_a_model_that_cannot_be_streamed(tmp_path):
+    report = json.loads(invoke("inspect", write(tmp_path, attentive_grid()), "--json").output)
+    assert (report["input"]["shape"], report["output"]["shape"]) == ([32, 32, 3], [8, 8, 4])
+    assert report["macs"] == sum(layer["macs"] for layer in report["layers"]) > 0
+    assert "adds the constant plane" in report["refusal"]
+    assert report["ram_bytes"] is None
+
+
+def test_verify_says_only_why_a_model_cannot_be_streamed(tmp_path):
+    result = invoke("verify", write(tmp_path, attentive_grid()))
+    assert result.exit_code == 1
+    assert result.output.startswith("Error: The model cannot be streamed: ADD")
+    assert "--runtime" not in result.output
+
+
+def test_package_says_which_runtime_takes_a_model_that_cannot_be_streamed(tmp_path):
+    model, out = write(tmp_path, attentive_grid()), tmp_path / "finder.zip"
+    result = invoke("package", model, "--labels", "a,b,c", "--out", out)
+    assert result.exit_code == 1
+    assert result.output.endswith("only computed planes are added. Package it with --runtime tflm instead.\n")
+    assert invoke("package", model, "--labels", "a,b,c", "--out", out, "--runtime", "tflm").exit_code == 0
 
 
 def test_verify_counts_identical_outputs(tmp_path):
@@ -61,7 +93,7 @@ def test_an_error_that_nobody_foresaw_is_said_to_be_one_and_debugging_shows_wher
         raise ValueError("too many\nvalues to unpack")
 
     model = write(tmp_path, odd_sizes())
-    monkeypatch.setattr("esp32_deploy.__main__.compile_file", fails)
+    monkeypatch.setattr("esp32_deploy.__main__.compile_graph", fails)
     result = invoke("inspect", model)
     assert result.exit_code == 1
     assert result.output == "Error: ValueError: too many values to unpack (unexpected; --debug shows where)\n"

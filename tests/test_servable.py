@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from tiny_models import TinyModel
+from tiny_models import TinyModel, attentive_grid
 
 from esp32_deploy import graph, servable
 from esp32_deploy.lower import lower
@@ -60,8 +60,11 @@ def test_an_unknown_operator_is_named_with_its_place():
     assert "channels first" in refusal(model)
     model = chain()
     model.codes[4].builtinCode = model.codes[4].deprecatedBuiltinCode = 18  # MUL
-    assert refusal(model).startswith("MUL (operator 4, 'tensor 13') is not among the operators served")
-    assert "--runtime tflm" in refusal(model)
+    assert refusal(model).startswith(
+        "The model cannot be streamed: MUL (operator 4, 'tensor 13') is not among the operators served"
+    )
+    with pytest.raises(servable.StreamError):
+        servable.check(graph.parse(model.content(), "model.tflite"))
 
 
 def test_dilation_is_refused():
@@ -94,6 +97,21 @@ def test_a_tensor_that_nobody_computes_is_refused():
     model = chain()
     model.operators[1].inputs[0] = len(model.tensors) - 1
     assert "which no operator before it computes" in refusal(model)
+
+
+def test_a_constant_plane_that_is_added_is_named_as_the_cause():
+    assert refusal(attentive_grid()) == (
+        "The model cannot be streamed: ADD (operator 12, 'tensor 37') adds the constant plane 'tensor 36' of shape "
+        "(1, 8, 8, 8); only computed planes are added."
+    )
+
+
+def test_a_constant_that_is_read_as_an_image_is_named_as_the_cause():
+    model = TinyModel((1, 6, 6, 3))
+    plane = model.constant_plane((1, 6, 6, 3))
+    model.convolution(0, 3)
+    model.convolution(plane, 3)
+    assert "reads the constant plane 'tensor 1' of shape (1, 6, 6, 3)" in refusal(model)
 
 
 def test_two_outputs_are_refused():

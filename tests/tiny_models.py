@@ -20,6 +20,7 @@ OPTIONS = {
     "RESHAPE": "ReshapeOptions",
     "SOFTMAX": "SoftmaxOptions",
     "TRANSPOSE": "TransposeOptions",
+    "BATCH_MATMUL": "BatchMatMulOptions",
 }
 
 
@@ -153,6 +154,18 @@ class TinyModel:
         target = self.tensor(shape, *self.scale_of(source))
         return self.operator("RESHAPE", [source, self.constant(np.array(shape))], target, newShape=list(shape))
 
+    def transpose(self, source, axes):
+        target = self.tensor([self.shape_of(source)[axis] for axis in axes], *self.scale_of(source))
+        return self.operator("TRANSPOSE", [source, self.constant(np.array(axes))], target)
+
+    def product(self, first, second, output, *, adjoint=False):
+        """(1, M, K) or, adjoint, (1, K, M), times (1, K, N)."""
+        target = self.tensor((1, self.shape_of(first)[2 if adjoint else 1], self.shape_of(second)[2]), *output)
+        return self.operator("BATCH_MATMUL", [first, second], target, adjX=adjoint, adjY=False)
+
+    def constant_plane(self, shape):
+        return self.tensor(shape, 0.01, 0, self.generator.integers(-127, 128, shape).astype(np.int8))
+
     def softmax(self, source, beta=1.0):
         target = self.tensor(self.shape_of(source), 1 / 256, -128)
         return self.operator("SOFTMAX", [source], target, beta=beta)
@@ -231,6 +244,27 @@ def mobilenet(width, size, classes=4, cut=7, is_grid=False, channels=3):
         return model
     logits = model.convolution(model.mean(head, output=(0.01, -128)), classes, output=(0.05, 0))
     model.softmax(model.reshape(logits, (1, classes)))
+    return model
+
+
+def attentive_grid(size=32, classes=3, channels=8):
+    """A grid whose cells look at each other, of the operators that block/model/attention.py is exported as."""
+    model = mobilenet(0.35, size, channels, cut=4, is_grid=True)
+    # the grid's own softmax and the convolution before it give way to the attention's
+    del model.operators[-1], model.codes[-1]
+    features = model.operators[-1].outputs[0]
+    _, rows, columns, _ = model.shape_of(features)
+    cells = rows * columns
+
+    def across(source):
+        return model.reshape(model.transpose(source, (0, 3, 1, 2)), (1, channels, cells))
+
+    placed = model.add(features, model.constant_plane(model.shape_of(features)))
+    queries, keys, values = (across(model.convolution(placed, channels)) for _ in range(3))
+    weights = model.softmax(model.product(queries, keys, (0.1, 0), adjoint=True))
+    seen = model.product(values, weights, (0.03, 0))
+    planes = model.transpose(model.reshape(seen, (1, channels, rows, columns)), (0, 2, 3, 1))
+    model.softmax(model.convolution(model.add(placed, model.convolution(planes, channels)), classes + 1))
     return model
 
 

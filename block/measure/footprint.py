@@ -10,7 +10,7 @@ import numpy as np
 from block.errors import BlockError
 from block.export import runtimes
 from esp32_deploy import compiler, graph, inspection
-from esp32_deploy.graph import Graph, GraphError
+from esp32_deploy.graph import GraphError
 
 TOTAL_PATTERN = re.compile(r"Arena allocation total (\d+) bytes")
 # the namespace of what is compiled only to be measured
@@ -68,7 +68,7 @@ def measure(path: Path) -> Footprint:
     try:
         stream, layers = _streamed(path)
     except GraphError:
-        stream, layers = None, _whole_planes(model)
+        stream, layers = None, _layers(inspection.operator_layers(model))
     return Footprint(model.macs, model.file_bytes, tflm_arena_bytes(path), model.operator_names, stream, layers)
 
 
@@ -96,19 +96,9 @@ def _streamed(path: Path) -> tuple[Stream, list[Layer]]:
         scratch_bytes=report["scratch_bytes"],
         constant_bytes=report["constant_bytes"],
     )
+    return stream, _layers(report["layers"])
+
+
+def _layers(reported: list[dict[str, Any]]) -> list[Layer]:
     names = ("kind", "shape", "macs", "weight_bytes", "rows_kept", "bytes")
-    return stream, [Layer(*(layer[name] for name in names)) for layer in report["layers"]]
-
-
-def _whole_planes(model: Graph) -> list[Layer]:
-    return [
-        Layer(
-            kind=operator.name.lower(),
-            shape=list(operator.outputs[0].shape[1:]),
-            macs=operator.macs,
-            weight_bytes=operator.constant_bytes if operator.macs else 0,
-            rows_kept=None,
-            kept_bytes=None,
-        )
-        for operator in model.operators
-    ]
+    return [Layer(*(layer[name] for name in names)) for layer in reported]
