@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import sketches
 from PIL import Image
-from tiny_models import mobilenet
+from tiny_models import attentive_grid, mobilenet
 
 from block.measure.decode import decode
 from esp32_deploy import graph, library, pixels, tflm
@@ -254,6 +254,40 @@ def test_the_interpreter_is_checked_at_the_start(interpreted, tmp_path, wrong, m
     lines = sketches.run(sketches.compile_sketch(unpacked, "SelfTest", with_interpreter(**wrong), tmp_path))
     assert lines[1].startswith("FAIL")
     assert message in lines[1]
+
+
+RECORDED = """
+#include <string.h>
+#include <tensorflow/lite/micro/micro_interpreter.h>
+#include "recorded.h"
+
+TfLiteIntArray stand_in_input_shape = {4, {1, 32, 32, 3}};
+TfLiteIntArray stand_in_output_shape = {4, {1, 8, 8, 4}};
+const size_t stand_in_arena_bytes = 1000;
+
+bool stand_in_run(const int8_t* input, int8_t* output) {
+  for (size_t image = 0; image < recorded_count; ++image) {
+    bool is_this = true;
+    for (size_t n = 0; n < 32 * 32 * 3; ++n) is_this = is_this && input[n] + 128 == recorded_inputs[image][n];
+    if (!is_this) continue;
+    for (size_t n = 0; n < 8 * 8 * 4; ++n) output[n] = static_cast<int8_t>(recorded_outputs[image][n] - 128);
+    return true;
+  }
+  return false;
+}
+"""
+
+
+def test_an_interpreters_library_of_a_network_with_attention_compiles_and_runs(tmp_path):
+    model = tmp_path / "attentive.tflite"
+    model.write_bytes(attentive_grid().content())
+    unpacked, objects, _ = made(tmp_path, model, labels=LABELS[:3], runtime="tflm")
+    # what the core's interpreter would compute is what was recorded: images come through unchanged, and answers too
+    (tmp_path / "interpreter.cpp").write_text(f"#define ARDUINOSTL_M_H\n{RECORDED}")
+    includes = (unpacked / "src", unpacked / "examples" / "SelfTest", sketches.STAND_INS)
+    part = sketches.compile_cpp(tmp_path / "interpreter.cpp", tmp_path / "interpreter.o", includes, flags=FLAGS)
+    program = sketches.compile_sketch(unpacked, "SelfTest", [*objects, part], tmp_path)
+    assert sketches.run(program)[1].startswith("PASS: 4 images")
 
 
 def test_an_older_core_is_refused_with_the_remedy(interpreted, tmp_path):

@@ -10,6 +10,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
  public:
   TfLiteStatus AddAdd() { return add(); }
   TfLiteStatus AddAveragePool2D() { return add(); }
+  TfLiteStatus AddBatchMatMul() { return add(); }
   TfLiteStatus AddConv2D() { return add(); }
   TfLiteStatus AddDepthwiseConv2D() { return add(); }
   TfLiteStatus AddFullyConnected() { return add(); }
@@ -18,6 +19,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddPad() { return add(); }
   TfLiteStatus AddReshape() { return add(); }
   TfLiteStatus AddSoftmax() { return add(); }
+  TfLiteStatus AddTranspose() { return add(); }
 
  private:
   TfLiteStatus add() { return ++added <= Most ? kTfLiteOk : kTfLiteError; }
