@@ -1,4 +1,4 @@
-"""deploy.json: what a board must know beside the model. Read and checked here, written where a model is trained."""
+"""deploy.json: what a board must know beside the model. What it says, read and checked."""
 
 import json
 import math
@@ -113,6 +113,14 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     return tuple(line.strip() for line in lines if line.strip())
+
+
+def colour_of(channels: int) -> str:
+    """What images of so many channels are called; raises ManifestError for those that no camera gives."""
+    for name, count in COLOUR_CHANNELS.items():
+        if count == channels:
+            return name
+    raise ManifestError(f"Images of {channels} channels are neither {' nor '.join(COLOUR_CHANNELS)}.")
 
 
 def least_score(threshold: float) -> int:

@@ -72,7 +72,7 @@ def of(graph: Graph, manifest: Manifest) -> Meaning:
         raise LibraryError(
             f"The model's grid of {columns} x {rows} cells does not divide {width} x {height} px evenly."
         )
-    colour = next(name for name, count in COLOUR_CHANNELS.items() if count == channels)
+    colour = manifests.colour_of(channels)
     if manifest.colour not in (None, colour):
         raise LibraryError(f"The manifest says {manifest.colour}, but the model takes {channels} channels.")
     return Meaning(

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from block.errors import BlockError
-from esp32_deploy.manifest import Task
+from esp32_deploy.manifest import FILE_NAME as DEPLOY_FILE_NAME
+from esp32_deploy.manifest import LABELS_FILE_NAME, Task
 
 # train_input.json's words for them
 MODES: dict[Task, str] = {"classification": "classification", "detection": "object-detection"}
@@ -57,7 +58,7 @@ class Outputs:
 
     @property
     def labels(self) -> Path:
-        return self.directory / "labels.txt"
+        return self.directory / LABELS_FILE_NAME
 
     @property
     def settings(self) -> Path:
@@ -69,7 +70,7 @@ class Outputs:
 
     @property
     def deploy(self) -> Path:
-        return self.directory / "deploy.json"
+        return self.directory / DEPLOY_FILE_NAME
 
     @property
     def history(self) -> Path:

@@ -19,10 +19,9 @@ from block.measure.detections import match
 from block.measure.evaluate import agreement
 from block.measure.footprint import Footprint
 from block.settings import Settings
-from esp32_deploy.manifest import THRESHOLDS, Decode
+from esp32_deploy.manifest import THRESHOLDS, Decode, Manifest, colour_of
 
 METRICS_VERSION = 1
-DEPLOY_VERSION = 1
 # below this probability a board says "not sure"; Studio's own default for classifiers
 NOT_SURE_THRESHOLD = THRESHOLDS["classification"]
 PACKAGES = (
@@ -230,21 +229,21 @@ def deploy_manifest(judgement: Judgement) -> dict[str, Any]:
     int8 = judgement.scores[judged][INT8]
     detects = data.task == "detection"
     names = ("f1", "precision", "recall") if detects else ("accuracy", "loss")
-    return {
-        "version": DEPLOY_VERSION,
-        "name": settings.library_name,
-        "task": data.task,
-        "labels": list(data.classes),
-        "colour": "grayscale" if data.channels == 1 else "rgb",
+    manifest = Manifest(
+        name=settings.library_name,
+        task=data.task,
+        labels=data.classes,
+        colour=colour_of(data.channels),
         # how Studio's images were made square is not known to a block
-        "resize": data.preparation.get("resize_mode"),
-        "threshold": judgement.threshold,
-        **({"decode": settings.decode} if detects else {}),
-        "figures": {
+        resize=data.preparation.get("resize_mode"),
+        threshold=judgement.threshold,
+        decode=settings.decode if detects else None,
+        figures={
             "split": judged,
             "images": int8.images,
             **{name: getattr(int8, name) for name in names},
             "macs": footprint.macs,
             "tflm_arena_bytes": footprint.tflm_arena_bytes,
         },
-    }
+    )
+    return manifest.as_dict()

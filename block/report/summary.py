@@ -9,6 +9,7 @@ from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.measure.footprint import Footprint
 from block.report.results import FLOAT32, INT8, SplitScores
+from esp32_deploy.manifest import colour_of
 
 RUNTIME_NAMES = {
     "torch": "PyTorch, as trained",
@@ -16,6 +17,7 @@ RUNTIME_NAMES = {
     "tflite_float32": "TensorFlow Lite float32",
     "tflm_int8": "TensorFlow Lite Micro int8",
 }
+COLOUR_WORDS = {"rgb": "RGB", "grayscale": "grayscale"}
 # what is shown of each runtime, the first is what a model is judged by
 CLASS_FIGURES = {"accuracy": "{:.1%}", "loss": "{:.4f}"}
 OBJECT_FIGURES = {"f1": "{:.3f}", "precision": "{:.3f}", "recall": "{:.3f}", "ei_f1": "{:.3f}", "count_error": "{:.2f}"}
@@ -28,7 +30,7 @@ INTERNAL_BYTES, PSRAM_BYTES = 110 * 1024, 4 * 1024**2
 def describe_data(data: BlockData) -> None:
     """Images, or objects on them, by class and split."""
     detects = data.task == "detection"
-    colour = "grayscale" if data.channels == 1 else "RGB"
+    colour = COLOUR_WORDS[colour_of(data.channels)]
     say(f"Data: {sum(map(len, data.splits.values()))} images of {data.size}x{data.size} px, {colour}, for {data.task}")
     counts = {split: data.class_counts(split) for split in data.splits}
     rows = [[name, *(str(of_split[name]) for of_split in counts.values())] for name in data.classes]
