@@ -78,7 +78,7 @@ def _measured(path: Path) -> Measured:
     batches = [tflm.run(path, images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     expected = np.concatenate([batch.outputs for batch in batches])
     runs = {name: verify(compiled, images, expected, target) for name, target in TARGETS.items()}
-    return Measured(path, compiled, batches[0].arena_bytes or 0, runs)
+    return Measured(path, compiled, batches[0].arena_bytes, runs)
 
 
 def _images(shape: tuple[int, int, int]) -> np.ndarray:

@@ -13,9 +13,11 @@ from esp32_deploy import inspection, library, manifest, meaning, patterns, recor
 from esp32_deploy.boards import BOARDS
 from esp32_deploy.compiler import compile_file, compile_graph
 from esp32_deploy.errors import DeployError, unexpected
+from esp32_deploy.graph import Graph
 from esp32_deploy.pixels import RESIZE_MODES
 from esp32_deploy.servable import StreamError
 from esp32_deploy.simulate import TARGETS
+from esp32_deploy.tflm import TflmError
 
 MODEL = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
@@ -139,7 +141,7 @@ def inspect(model: Path, as_json: bool) -> None:
     """
     graph = graphs.read(model)
     servable.check_ends(graph)
-    arena_bytes = tflm.arena_bytes(model, meaning.image_shape(graph.inputs[0]))
+    arena_bytes = _arena_bytes(model, graph)
     try:
         report = inspection.report(compile_graph(graph, NAME), arena_bytes)
     except StreamError as error:
@@ -173,6 +175,14 @@ def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: 
         raise click.ClickException(
             f"Input {result.first_difference} differs; please report the model: outputs must be identical."
         )
+
+
+def _arena_bytes(model: Path, graph: Graph) -> int | None:
+    """TensorFlow Lite Micro's; a model that it does not run is shown without."""
+    try:
+        return tflm.arena_bytes(model, meaning.image_shape(graph.inputs[0]))
+    except TflmError:
+        return None
 
 
 def _lines(result: dict[str, Any]) -> str:

@@ -2,8 +2,6 @@
 
 import math
 
-from esp32_deploy.arduino_rules import LibraryError
-
 # one part in so many is added to the arena measured here: kernels differ by processor
 ARENA_MARGIN = 8
 ARENA_ALIGNMENT_BYTES = 16
@@ -20,8 +18,6 @@ def resolver_method(operator: str) -> str:
     return RESOLVER_METHODS.get(operator, f"Add{joined}")
 
 
-def memory_bytes(arena_bytes: int | None) -> int:
-    """What a board sets aside for an arena of so many bytes here; raises LibraryError where that is not known."""
-    if arena_bytes is None:
-        raise LibraryError("TensorFlow Lite Micro did not say how much memory the model takes.")
+def memory_bytes(arena_bytes: int) -> int:
+    """What a board sets aside for an arena of so many bytes here."""
     return math.ceil(arena_bytes * (1 + 1 / ARENA_MARGIN) / ARENA_ALIGNMENT_BYTES) * ARENA_ALIGNMENT_BYTES

@@ -31,7 +31,7 @@ class Run:
     """What it gave, (N, ...) int8, and the smallest arena that serves the model, as its own allocator reports it."""
 
     outputs: np.ndarray
-    arena_bytes: int | None
+    arena_bytes: int
 
 
 def outputs(model: Path, inputs: np.ndarray) -> np.ndarray:
@@ -39,12 +39,9 @@ def outputs(model: Path, inputs: np.ndarray) -> np.ndarray:
     return run(model, inputs).outputs
 
 
-def arena_bytes(model: Path, shape: tuple[int, int, int]) -> int | None:
-    """The smallest arena that serves the model; None where it does not run."""
-    try:
-        return run(model, np.zeros((1, *shape), np.int8)).arena_bytes
-    except TflmError:
-        return None
+def arena_bytes(model: Path, shape: tuple[int, int, int]) -> int:
+    """The smallest arena that serves a model of images (height, width, channels); raises TflmError."""
+    return run(model, np.zeros((1, *shape), np.int8)).arena_bytes
 
 
 def run(model: Path, inputs: np.ndarray) -> Run:
@@ -64,7 +61,9 @@ def run(model: Path, inputs: np.ndarray) -> Run:
             )
             raise TflmError(f"TensorFlow Lite Micro does not run {model}: {reason}.")
         total = ARENA_TOTAL.search(done.stderr)
-        return Run(np.load(outputs_path), None if total is None else int(total[1]))
+        if total is None:
+            raise TflmError(f"TensorFlow Lite Micro reported its memory in an unknown form: {done.stderr[-200:]!r}.")
+        return Run(np.load(outputs_path), int(total[1]))
 
 
 def _main(model: str, inputs_path: str, outputs_path: str) -> None:

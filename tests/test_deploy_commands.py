@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 from conftest import toolchain
 from test_simulate import odd_sizes, write
-from tiny_models import attentive_grid, mobilenet
+from tiny_models import TinyModel, attentive_grid, mobilenet
 
 from esp32_deploy import graph
 from esp32_deploy.__main__ import main
@@ -25,6 +25,14 @@ def test_inspect_shows_every_layer_and_the_memory(shared_data):
     assert "    2  pointwise    48 x 48 x 48  884,736        576          1  3,136" in result.output
     assert "Rows need 21,296 bytes of RAM in 1 piece(s), the largest 21,296." in result.output
     assert "TensorFlow Lite Micro needs an arena of 151,168 bytes." in result.output
+
+
+def test_inspect_shows_a_model_that_tflm_does_not_run(tmp_path):
+    model = TinyModel((1, 6, 6, 3))
+    model.convolution(0, 1, (3, 3), depthwise=True, bias=False)
+    result = invoke("inspect", write(tmp_path, model))
+    assert result.exit_code == 0, result.output
+    assert "TensorFlow Lite Micro's arena is not known" in result.output
 
 
 def test_inspect_speaks_json(tmp_path):

@@ -286,4 +286,5 @@ def test_a_model_that_brings_tflm_down_is_reported(tmp_path):
     path = write(tmp_path, model)
     with pytest.raises(tflm.TflmError, match="brought down by the model"):
         tflm.outputs(path, np.zeros((1, 6, 6, 3), np.int8))
-    assert tflm.arena_bytes(path, (6, 6, 3)) is None
+    with pytest.raises(tflm.TflmError, match="brought down by the model"):
+        tflm.arena_bytes(path, (6, 6, 3))

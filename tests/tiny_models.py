@@ -7,6 +7,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from esp32_deploy.tflm import ARENA_BYTES
+
 VERSION = 3
 OPTIONS = {
     "CONV_2D": "Conv2DOptions",
@@ -197,7 +199,7 @@ def run_tflm(content, image):
     """Every output of TensorFlow Lite Micro for one int8 image (1, height, width, channels)."""
     from tflite_micro.python.tflite_micro import runtime
 
-    interpreter = runtime.Interpreter.from_bytes(content, arena_size=32 * 1024 * 1024)
+    interpreter = runtime.Interpreter.from_bytes(content, arena_size=ARENA_BYTES)
     interpreter.set_input(image, 0)
     interpreter.invoke()
     model = schema.ModelT.InitFromPackedBuf(content, 0)

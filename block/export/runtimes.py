@@ -14,14 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from block.errors import BlockError
+from esp32_deploy.tflm import ARENA_BYTES
 
 if TYPE_CHECKING:
     from torch import nn
 
 Predict = Callable[[np.ndarray], np.ndarray]
-
-# far more than any supported network needs; how much it really takes is measured in block.measure.footprint
-TFLM_ARENA_BYTES = 32 * 1024 * 1024
 
 
 def torch_predict(network: "nn.Module") -> Predict:
@@ -93,7 +91,7 @@ def tflm_interpreter(path: Path) -> Any:
 
     with captured_stderr() as stderr:
         try:
-            return runtime.Interpreter.from_file(str(path), arena_size=TFLM_ARENA_BYTES)
+            return runtime.Interpreter.from_file(str(path), arena_size=ARENA_BYTES)
         except (RuntimeError, ValueError) as error:
             reason = stderr() or str(error)
     raise BlockError(f"TensorFlow Lite Micro cannot run {path}: {reason.strip()}")

@@ -1,18 +1,12 @@
 """What a model costs a board: multiply-accumulates, flash, and RAM under TensorFlow Lite Micro and as streamed rows."""
 
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from block.errors import BlockError
-from block.export import runtimes
-from esp32_deploy import compiler, graph, inspection
+from esp32_deploy import compiler, graph, inspection, meaning, tflm
 from esp32_deploy.graph import GraphError
 
-TOTAL_PATTERN = re.compile(r"Arena allocation total (\d+) bytes")
 # the namespace of what is compiled only to be measured
 NAME = "measured"
 
@@ -63,28 +57,14 @@ class Footprint:
 
 
 def measure(path: Path) -> Footprint:
-    """Measures an int8 .tflite; raises BlockError when TensorFlow Lite Micro cannot run it."""
+    """Measures an int8 .tflite; raises TflmError when TensorFlow Lite Micro cannot run it."""
     model = graph.read(path)
     try:
         stream, layers = _streamed(path)
     except GraphError:
         stream, layers = None, _layers(inspection.operator_layers(model))
-    return Footprint(model.macs, model.file_bytes, tflm_arena_bytes(path), model.operator_names, stream, layers)
-
-
-def tflm_arena_bytes(path: Path) -> int:
-    """The smallest arena with which TensorFlow Lite Micro runs the model, as its own allocator reports it."""
-    interpreter = runtimes.tflm_interpreter(path)
-    image = interpreter.get_input_details(0)
-    interpreter.set_input(np.zeros(image["shape"], dtype=image["dtype"]), 0)
-    interpreter.invoke()
-    with runtimes.captured_stderr() as stderr:
-        interpreter.print_allocations()
-        report = stderr()
-    total = TOTAL_PATTERN.search(report)
-    if total is None:
-        raise BlockError(f"TensorFlow Lite Micro reported its memory for {path} in an unknown form: {report[:200]!r}")
-    return int(total[1])
+    arena_bytes = tflm.arena_bytes(path, meaning.image_shape(model.inputs[0]))
+    return Footprint(model.macs, model.file_bytes, arena_bytes, model.operator_names, stream, layers)
 
 
 def _streamed(path: Path) -> tuple[Stream, list[Layer]]:
