@@ -9,6 +9,7 @@ from block.data.contract import Outputs
 from block.errors import BlockError
 from block.run import Run, build_network
 from block.settings import from_dict
+from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Task
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
     outputs = run.outputs
     for path in (outputs.settings, outputs.library(run.settings.library_name), *outputs.made_from_weights):
         path.unlink(missing_ok=True)
-    with contract.replacing(outputs.weights) as temporary:
+    with replacing(outputs.weights) as temporary:
         torch.save({"state": network.state_dict(), "facts": facts}, temporary)
     write_settings(run)
 

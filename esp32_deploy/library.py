@@ -20,6 +20,7 @@ from esp32_deploy import manifest as manifests
 from esp32_deploy.arduino_rules import LibraryError
 from esp32_deploy.boards import BOARDS
 from esp32_deploy.compiler import Compiled
+from esp32_deploy.files import replacing
 from esp32_deploy.graph import Graph, GraphError
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.meaning import Meaning
@@ -117,9 +118,8 @@ def package(
     arduino_rules.check(name, contents)
     content = _zipped(name, contents)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f"{out.name}.part")
-    temporary.write_bytes(content)
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        temporary.write_bytes(content)
     ram_bytes = values["memory_bytes"] + values["reader_bytes"]
     return Package(out, name, len(contents), len(content), ram_bytes, values["small_bytes"])
 

@@ -1,7 +1,9 @@
+import errno
 import json
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -74,10 +76,25 @@ def test_a_library_can_be_made_again_from_its_own_extras(tmp_path):
     assert contents(first.path) == contents(again.path)
 
 
-def test_no_half_written_zip_is_left(tmp_path):
+def test_a_refusal_leaves_no_zip(tmp_path):
     with pytest.raises(LibraryError):
         package(write(tmp_path, small()), tmp_path / "fruit.zip", Manifest(labels=("apple",)))
     assert [path.name for path in tmp_path.iterdir()] == ["model.tflite"]
+
+
+def test_a_zip_that_cannot_be_written_whole_leaves_the_older_one_alone(tmp_path, monkeypatch):
+    model, out = write(tmp_path, small()), tmp_path / "fruit.zip"
+    out.write_bytes(b"older")
+    write_all = Path.write_bytes
+
+    def write_until_the_disk_is_full(path, content):
+        write_all(path, content[:1000])
+        raise OSError(errno.ENOSPC, "No space left on device", str(path))
+
+    monkeypatch.setattr(Path, "write_bytes", write_until_the_disk_is_full)
+    with pytest.raises(OSError, match="No space left"):
+        package(model, out, Manifest(labels=LABELS))
+    assert {path.name: path.stat().st_size for path in tmp_path.iterdir() if path != model} == {"fruit.zip": 5}
 
 
 def resolve(model, folder, **values):

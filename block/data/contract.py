@@ -7,13 +7,12 @@ is Studio's validation split, and optionally train_input.json, sample_id_details
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from block.errors import BlockError
+from esp32_deploy.files import replacing
 from esp32_deploy.manifest import FILE_NAME as DEPLOY_FILE_NAME
 from esp32_deploy.manifest import LABELS_FILE_NAME, Task
 
@@ -136,17 +135,6 @@ def check_room(directory: Path) -> None:
                 f"{folder} has {free_bytes >> 20} MB of free space, a run needs "
                 f"{LEAST_FREE_BYTES >> 20} MB: free some or {remedy}."
             )
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path` and renames it to `path` once the body has succeeded."""
-    temporary = path.with_name(f".{path.name}.part")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -16,9 +16,9 @@ from block.data.contract import (
     PHOTOS_FILE,
     SAMPLE_IDS_FILE,
     SPLITS,
-    replacing,
     write_json,
 )
+from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Task
 
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from block.data.contract import replacing
 from block.errors import BlockError
 from esp32_deploy import graph, pixels
+from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Task
 
 if TYPE_CHECKING:

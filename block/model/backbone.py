@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from block import console
-from block.data.contract import replacing
 from block.errors import BlockError
 from block.settings import Cut
+from esp32_deploy.files import replacing
 
 WEIGHTS_VARIABLE = "BLOCK_WEIGHTS"
 WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"

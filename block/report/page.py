@@ -19,6 +19,7 @@ from block.errors import BlockError
 from block.report import charts, data_checks, gallery
 from block.report.results import FLOAT32, INT8, METRICS_VERSION, NOT_SURE_THRESHOLD
 from block.report.summary import NOTABLE_DROP, RUNTIME_NAMES, board_text, memory_bytes
+from esp32_deploy.files import replacing
 
 TEMPLATE = "page.html.j2"
 BACKGROUND = "background"
@@ -39,7 +40,7 @@ def write(outputs: Outputs, data: BlockData | None = None) -> None:
     metrics = read_metrics(outputs)
     rows = _read_csv(outputs.predictions)
     text = _render(context(outputs, metrics, _read_csv(outputs.history), rows, data))
-    with contract.replacing(outputs.report) as temporary:
+    with replacing(outputs.report) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

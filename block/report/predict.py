@@ -17,6 +17,7 @@ from block.measure.decode import decode
 from block.report import drawing
 from block.report.drawing import Mark
 from esp32_deploy import graph, manifest, meaning
+from esp32_deploy.files import replacing
 from esp32_deploy.meaning import Meaning
 from esp32_deploy.pixels import image_to_input, placement
 
@@ -139,7 +140,7 @@ def draw_pictures(
             unreadable(str(error))
             continue
         seen = see(seer, pixels)
-        with contract.replacing(picture) as temporary:
+        with replacing(picture) as temporary:
             seen.picture.save(temporary, format="png")
         yield path, seen.text
 

@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from block.data.contract import Outputs, replacing
+from block.data.contract import Outputs
 from block.data.reading import BlockData, Split
 from block.measure.decode import Detection, decode
 from block.measure.detections import match
 from block.measure.evaluate import agreement
 from block.measure.footprint import Footprint
 from block.settings import Settings
+from esp32_deploy.files import replacing
 from esp32_deploy.manifest import THRESHOLDS, Decode, Manifest, colour_of
 
 METRICS_VERSION = 1
