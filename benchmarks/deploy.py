@@ -24,8 +24,6 @@ MOST_PHOTOS = 60
 NAME = "measured_model"
 # inputs that TensorFlow Lite Micro's reference kernels run in one process
 BATCH = 40
-# about what an ESP32 has free in internal RAM without Wi-Fi, once the camera's driver has its own buffers
-FREE_BYTES = 200_000
 
 
 @dataclass(frozen=True)
@@ -52,8 +50,8 @@ class Measured:
     @property
     def fits(self) -> bool:
         """Whether a board without PSRAM has room for network and frame."""
-        largest = max(*self.compiled.schedule.segments, self.frame_bytes)
-        return largest <= boards.LARGEST_BLOCK_BYTES and self.ram_bytes + self.frame_bytes <= FREE_BYTES
+        segments = self.compiled.schedule.segments
+        return boards.fits_without_psram((*segments, self.frame_bytes), self.ram_bytes - sum(segments))
 
 
 def main() -> None:

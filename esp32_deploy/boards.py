@@ -1,9 +1,14 @@
-"""Camera boards: their wires, and the frame that a sketch asks the camera for."""
+"""Camera boards: their memory, their wires, and the frame that a sketch asks the camera for."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 LARGEST_BLOCK_BYTES = 110_000
 """About the largest piece of internal RAM that an ESP32 gives at once, so the largest frame without PSRAM."""
+FREE_BYTES = 200_000
+"""About what an ESP32 has free in internal RAM without Wi-Fi, once the camera's driver has its own buffers."""
+PSRAM_BYTES = 4 * 1024 * 1024
+"""What a program sees of the PSRAM of boards that have some."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,11 @@ FRAME_SIZES = (
     FrameSize("VGA", 640, 480),
 )
 """By bytes."""
+
+
+def fits_without_psram(pieces: Collection[int], others_bytes: int) -> bool:
+    """Whether internal RAM has room for pieces of so many bytes, the camera's frame among them, and for the rest."""
+    return max(pieces) <= LARGEST_BLOCK_BYTES and sum(pieces) + others_bytes <= FREE_BYTES
 
 
 def frame_sizes(size: int, channels: int, resize: str) -> tuple[FrameSize, FrameSize]:

@@ -1,6 +1,6 @@
 import pytest
 
-from esp32_deploy.boards import BOARDS, LARGEST_BLOCK_BYTES, frame_sizes
+from esp32_deploy.boards import BOARDS, FREE_BYTES, LARGEST_BLOCK_BYTES, fits_without_psram, frame_sizes
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,19 @@ def test_the_camera_is_asked_for_the_smallest_frame_that_will_do(size, channels,
     large, small = frame_sizes(size, channels, resize)
     assert (large.name, small.name) == (with_psram, without)
     assert small.frame_bytes(channels) <= LARGEST_BLOCK_BYTES
+
+
+@pytest.mark.parametrize(
+    ("pieces", "others_bytes", "fits"),
+    [
+        ([LARGEST_BLOCK_BYTES], 0, True),
+        ([LARGEST_BLOCK_BYTES + 1], 0, False),
+        ([90_000, 90_000], FREE_BYTES - 180_000, True),
+        ([90_000, 90_000], FREE_BYTES - 180_000 + 1, False),
+    ],
+)
+def test_a_board_without_psram_has_room_in_pieces_and_in_all(pieces, others_bytes, fits):
+    assert fits_without_psram(pieces, others_bytes) == fits
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)

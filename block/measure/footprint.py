@@ -4,11 +4,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from esp32_deploy import compiler, graph, inspection, meaning, tflm
+from esp32_deploy import boards, compiler, graph, inspection, library, meaning, tflm
 from esp32_deploy.graph import GraphError
 
 # the namespace of what is compiled only to be measured
 NAME = "measured"
+# the resize mode of the larger frames: a model does not say how its images became square
+WIDE_FRAMES = "squash"
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stream:
-    """The model as C++ that streams rows: its RAM, in which pieces, how much of it is the image's rows and scratch."""
+    """The model as C++ that streams rows: their RAM, its pieces, how much of it is the image's rows and scratch."""
 
     ram_bytes: int
     segments_bytes: list[int]
@@ -41,12 +43,15 @@ class Stream:
 class Footprint:
     """Costs of an int8 model: bytes of the file, of TensorFlow Lite Micro's arena, and MACs an image.
 
+    `frame_reader_bytes` is what reads a camera's frame, `camera_frame_bytes` the Camera sketch's frame without PSRAM.
     `stream` is None for a model that only TensorFlow Lite Micro can run.
     """
 
     macs: int
     model_bytes: int
     tflm_arena_bytes: int
+    frame_reader_bytes: int
+    camera_frame_bytes: int
     operators: list[str]
     stream: Stream | None
     layers: list[Layer]
@@ -63,8 +68,18 @@ def measure(path: Path) -> Footprint:
         stream, layers = _streamed(path)
     except GraphError:
         stream, layers = None, _layers(inspection.operator_layers(model))
-    arena_bytes = tflm.arena_bytes(path, meaning.image_shape(model.inputs[0]))
-    return Footprint(model.macs, model.file_bytes, arena_bytes, model.operator_names, stream, layers)
+    shape = meaning.image_shape(model.inputs[0])
+    _, small_frame = boards.frame_sizes(shape[0], shape[2], WIDE_FRAMES)
+    return Footprint(
+        macs=model.macs,
+        model_bytes=model.file_bytes,
+        tflm_arena_bytes=tflm.arena_bytes(path, shape),
+        frame_reader_bytes=library.frame_reader_bytes(shape),
+        camera_frame_bytes=small_frame.frame_bytes(shape[2]),
+        operators=model.operator_names,
+        stream=stream,
+        layers=layers,
+    )
 
 
 def _streamed(path: Path) -> tuple[Stream, list[Layer]]:

@@ -108,6 +108,7 @@ def context(
         "photos": len(judged),
         "has_photos": data is not None,
         "board": board_text(metrics["footprint"]),
+        "ram": memory_bytes(metrics["footprint"])[0],
         "settings": _flat(metrics["settings"]),
         "zip_name": library.name,
         "has_zip": library.exists(),

@@ -9,6 +9,7 @@ from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.measure.footprint import Footprint
 from block.report.results import FLOAT32, INT8, SplitScores
+from esp32_deploy import boards, interpreter
 from esp32_deploy.manifest import colour_of
 
 RUNTIME_NAMES = {
@@ -23,8 +24,6 @@ CLASS_FIGURES = {"accuracy": "{:.1%}", "loss": "{:.4f}"}
 OBJECT_FIGURES = {"f1": "{:.3f}", "precision": "{:.3f}", "recall": "{:.3f}", "ei_f1": "{:.3f}", "count_error": "{:.2f}"}
 # more lost accuracy than this in going to int8 is worth a warning
 NOTABLE_DROP = 0.01
-# the largest piece of memory that an ESP32 gives at once, and the PSRAM of the boards that have some
-INTERNAL_BYTES, PSRAM_BYTES = 110 * 1024, 4 * 1024**2
 
 
 def describe_data(data: BlockData) -> None:
@@ -98,18 +97,26 @@ def describe_next(library_name: str, outputs: Outputs) -> None:
 
 
 def memory_bytes(costs: Mapping[str, Any]) -> tuple[int, int]:
-    """RAM and flash of the model on a board, without code: as streamed rows, or else under TensorFlow Lite Micro."""
+    """RAM and flash of the library on a board, without code, stack and the camera's frame.
+
+    The model runs as streamed rows, or else under TensorFlow Lite Micro.
+    """
     stream = costs["stream"]
-    if stream:
-        return stream["ram_bytes"], stream["constant_bytes"]
-    return costs["tflm_arena_bytes"], costs["model_bytes"]
+    flash_bytes = stream["constant_bytes"] if stream else costs["model_bytes"]
+    return sum(_pieces(costs)) + costs["frame_reader_bytes"], flash_bytes
 
 
 def board_text(costs: Mapping[str, Any]) -> str:
-    """Which memory of an ESP32 the model fits."""
-    ram, _ = memory_bytes(costs)
-    if ram <= INTERNAL_BYTES:
+    """Which memory of an ESP32 the model fits, beside the camera's frame."""
+    if boards.fits_without_psram((*_pieces(costs), costs["camera_frame_bytes"]), costs["frame_reader_bytes"]):
         return "fits the internal memory of any ESP32, no PSRAM needed"
-    if ram <= PSRAM_BYTES:
+    if memory_bytes(costs)[0] <= boards.PSRAM_BYTES:
         return "needs a board with PSRAM"
     return "too large for an ESP32"
+
+
+def _pieces(costs: Mapping[str, Any]) -> list[int]:
+    """Bytes of what the model asks a board for, each in one piece."""
+    if costs["stream"]:
+        return list(costs["stream"]["segments_bytes"])
+    return [interpreter.memory_bytes(costs["tflm_arena_bytes"])]
