@@ -17,6 +17,12 @@ ADD_LEFT_SHIFT = 20
 
 # Q5.26: five integer bits for the difference to the largest logit
 SOFTMAX_INTEGER_BITS = 5
+SOFTMAX_FRACTION_BITS = 31 - SOFTMAX_INTEGER_BITS
+FINEST_LOGITS = 2**-SOFTMAX_FRACTION_BITS
+"""Softmax takes no finer steps between logits."""
+
+PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / 256, INT8_MIN
+"""Of every softmax's output."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,6 @@ class SoftmaxScaling:
 
 def softmax_scaling(input_scale: float, beta: float) -> SoftmaxScaling:
     """Differences become Q5.26; below `least_difference` the result is zero."""
-    fraction_bits = 31 - SOFTMAX_INTEGER_BITS
-    multiplier = quantize_multiplier(min(beta * input_scale * (1 << fraction_bits), float(INT32_MAX)))
-    radius = math.floor(((1 << SOFTMAX_INTEGER_BITS) - 1) * (1 << fraction_bits) / 2**multiplier.exponent)
+    multiplier = quantize_multiplier(min(beta * input_scale * (1 << SOFTMAX_FRACTION_BITS), float(INT32_MAX)))
+    radius = math.floor(((1 << SOFTMAX_INTEGER_BITS) - 1) * (1 << SOFTMAX_FRACTION_BITS) / 2**multiplier.exponent)
     return SoftmaxScaling(multiplier, -radius)

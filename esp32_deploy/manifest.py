@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from esp32_deploy.arithmetic import PROBABILITY_SCALE
 from esp32_deploy.errors import DeployError
 from esp32_deploy.pixels import RESIZE_MODES
 
@@ -21,7 +22,7 @@ LABELS_FILE_NAME = "labels.txt"
 
 # below this probability a board says "not sure", or sees no object
 THRESHOLDS: dict[Task, float] = {"classification": 0.6, "detection": 0.5}
-SCORE_STEPS = 256
+SCORE_STEPS = int(1 / PROBABILITY_SCALE)
 """Of an int8 softmax."""
 
 
@@ -124,7 +125,7 @@ def colour_of(channels: int) -> str:
 
 
 def least_score(threshold: float) -> int:
-    """The least number of 256ths that reaches a threshold."""
+    """The least number of 256ths that reaches a threshold; none is never enough."""
     return max(1, math.ceil(threshold * SCORE_STEPS))
 
 

@@ -6,7 +6,13 @@ import numpy as np
 
 from esp32_deploy import manifest as manifests
 from esp32_deploy.arduino_rules import LibraryError
-from esp32_deploy.arithmetic import SoftmaxScaling, softmax_scaling
+from esp32_deploy.arithmetic import (
+    FINEST_LOGITS,
+    PROBABILITY_SCALE,
+    PROBABILITY_ZERO_POINT,
+    SoftmaxScaling,
+    softmax_scaling,
+)
 from esp32_deploy.graph import Graph, Tensor
 from esp32_deploy.manifest import COLOUR_CHANNELS, Decode, Manifest, Task
 
@@ -16,8 +22,6 @@ DEFAULT_DECODE: Decode = "fuse"
 UNKNOWN_RESIZE = "crop"
 # of a model's input: pixel p is int8 p - 128, give or take this much
 PIXEL_TOLERANCE = 1
-# TensorFlow Lite's softmax takes no finer steps between logits
-FINEST_LOGITS = 2**-26
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def _check_pixels(tensor: Tensor) -> None:
 
 def _softmax(tensor: Tensor, task: Task) -> SoftmaxScaling | None:
     scale, zero = tensor.scales[0], tensor.zero_points[0]
-    if (scale, zero) == (1 / manifests.SCORE_STEPS, -128):
+    if (scale, zero) == (PROBABILITY_SCALE, PROBABILITY_ZERO_POINT):
         return None
     if task == "detection" or scale < FINEST_LOGITS:
         raise LibraryError(

@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 
-from esp32_deploy.arithmetic import same_padding
+from esp32_deploy.arithmetic import FINEST_LOGITS, PROBABILITY_SCALE, PROBABILITY_ZERO_POINT, same_padding
 from esp32_deploy.graph import Graph, GraphError, Operator, Tensor
 
 # larger than any image network for a microcontroller; keeps damaged files from asking for the impossible
@@ -246,12 +246,15 @@ def _check_reshape(operator: Operator, place: str) -> None:
 
 def _check_softmax(operator: Operator, place: str) -> None:
     _require_shape(operator, place, operator.inputs[0].shape)  # type: ignore[union-attr]
-    if (operator.outputs[0].scales, operator.outputs[0].zero_points) != ((1 / 256,), (-128,)):
+    if (operator.outputs[0].scales, operator.outputs[0].zero_points) != (
+        (PROBABILITY_SCALE,),
+        (PROBABILITY_ZERO_POINT,),
+    ):
         raise GraphError(f"{place}: its output must have scale 1/256 and zero point -128; {EXPORT_INT8}.")
     if not math.isfinite(operator.options.beta) or operator.options.beta <= 0:
         raise GraphError(f"{place} has beta {operator.options.beta}; it must be positive.")
     step = operator.options.beta * operator.inputs[0].scales[0]  # type: ignore[union-attr]
-    if step < 2**-26:
+    if step < FINEST_LOGITS:
         raise StreamError(f"{place}: its logits' scale {step:.3g} is too fine for its arithmetic.")
 
 

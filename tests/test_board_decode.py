@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from block.measure.decode import Detection, decode, threshold_step
-from esp32_deploy import manifest, patterns, tflm
+from block.measure.decode import Detection, decode
+from esp32_deploy import patterns, tflm
+from esp32_deploy.manifest import least_score
 
 MOST = 64
 FIELDS = ("x", "y", "width", "height", "center_x", "center_y")
@@ -21,7 +22,7 @@ def ask_board(tmp_path_factory):
 
 def on_board(ask, steps, threshold, cell_px, how):
     """The objects that the board keeps, and how many it leaves out."""
-    numbers = (*steps.shape, cell_px, threshold_step(threshold), how == "peaks")
+    numbers = (*steps.shape, cell_px, least_score(threshold), how == "peaks")
 
     def read(pipe):
         count, left_out = np.frombuffer(pipe.read(8), "<u4")
@@ -70,8 +71,3 @@ def test_grids_of_a_network_that_saw_photos(ask_board, how, shared_data):
             assert on_board(ask_board, steps, threshold, 8, how)[0] == expected[:MOST]
             count += len(expected)
     assert count > 0
-
-
-@given(st.floats(1e-9, 1))
-def test_both_sides_reach_a_threshold_with_the_same_step(threshold):
-    assert manifest.least_score(threshold) == threshold_step(threshold)

@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from esp32_deploy.manifest import Decode
+from esp32_deploy.manifest import SCORE_STEPS, Decode, least_score
 
-STEPS = 256
 # a certain object's: an int8 softmax ends here
-WHOLE = STEPS - 1
+WHOLE = SCORE_STEPS - 1
 
 
 @dataclass(frozen=True)
@@ -50,19 +49,14 @@ def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> lis
            which it takes at least half as much as of the surest.
     """
     steps = to_steps(grid)
-    least = threshold_step(threshold)
+    least = least_score(threshold)
     find = _fused if how == "fuse" else _peaks
     return find(steps, least, cell_px)
 
 
 def to_steps(probabilities: np.ndarray) -> np.ndarray:
     """Probabilities in 256ths (int32), as int8 softmax outputs + 128 have them."""
-    return np.minimum(np.rint(probabilities * STEPS), WHOLE).astype(np.int32)
-
-
-def threshold_step(threshold: float) -> int:
-    """The least number of 256ths that reaches a threshold; background alone is never an object."""
-    return max(1, int(np.ceil(threshold * STEPS)))
+    return np.minimum(np.rint(probabilities * SCORE_STEPS), WHOLE).astype(np.int32)
 
 
 def _peaks(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
@@ -105,7 +99,7 @@ def _peak(score: int, label: int, taken: list[Part], cell_px: int) -> Detection:
     rows, columns = sorted(part.row for part in box), sorted(part.column for part in box)
     return Detection(
         label,
-        score / STEPS,
+        score / SCORE_STEPS,
         columns[0] * cell_px,
         rows[0] * cell_px,
         (columns[-1] - columns[0] + 1) * cell_px,
@@ -128,7 +122,7 @@ def _fused(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
     return [
         Detection(
             label,
-            step / STEPS,
+            step / SCORE_STEPS,
             left * cell_px,
             top * cell_px,
             (right - left) * cell_px,
