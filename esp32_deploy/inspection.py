@@ -80,7 +80,7 @@ def _layer(compiled: Compiled, number: int, stage: Stage, place: int) -> dict[st
         "kind": layer.kind,
         "shape": [plane.height, plane.width, plane.channels],
         "macs": operator.macs,
-        "weight_bytes": operator.constant_bytes if layer.macs else 0,
+        "weight_bytes": operator.constant_bytes if operator.macs else 0,
         "rows_kept": rows,
         "bytes": size,
     }

@@ -76,9 +76,7 @@ def package(
 
     `manifest` says what the model does not (labels, how images were made square, threshold, figures); without one,
     deploy.json or labels.txt beside the model. `samples` (N, height, width, channels), float in 0..1, uint8 or int8,
-    are what the self-test runs; without them, seeded patterns. At the end of a training run:
-
-        package(outputs.tflite_int8, out_directory / f"{settings.library_name}.zip", samples=validation.features)
+    are what the self-test runs; without them, seeded patterns.
 
     Raises GraphError for a model that cannot be served, ManifestError, SamplesError or LibraryError for what does not
     fit it, and TflmError where TensorFlow Lite Micro, whose outputs the self-test expects, does not run. All are
@@ -86,7 +84,8 @@ def package(
     """
     if board not in BOARDS:
         raise LibraryError(f"Board {board!r} is not known; choose from {', '.join(BOARDS)}.")
-    graph = graphs.read(model)
+    content = model.read_bytes()
+    graph = graphs.parse(content, str(model))
     servable.check_ends(graph)
     known = manifests.beside(model) if manifest is None else manifest
     meant = meaning.of(graph, known)
@@ -109,19 +108,19 @@ def package(
         sources: Mapping[str, str] = compiled.source.files
     else:
         values |= {"segments": (interpreter.memory_bytes(measured.arena_bytes),), "constant_bytes": graph.file_bytes}
-        sources = _interpreter_sources(graph, model, values)
+        sources = _interpreter_sources(graph, content, values)
     values |= {"memory_bytes": sum(values["segments"]), "reader_bytes": frame_reader_bytes(meant.input_shape)}
     texts = _texts(name, values, sources)
     texts["extras/deploy.json"] = _json(replace(meant.completed(known), name=name))
     contents = {path: text.encode() for path, text in texts.items()}
-    contents[f"extras/{name}.tflite"] = model.read_bytes()
+    contents[f"extras/{name}.tflite"] = content
     arduino_rules.check(name, contents)
-    content = _zipped(name, contents)
+    zipped = _zipped(name, contents)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
-        temporary.write_bytes(content)
+        temporary.write_bytes(zipped)
     ram_bytes = values["memory_bytes"] + values["reader_bytes"]
-    return Package(out, name, len(contents), len(content), ram_bytes, values["small_bytes"])
+    return Package(out, name, len(contents), len(zipped), ram_bytes, values["small_bytes"])
 
 
 def _compiled(graph: Graph, name: str) -> Compiled:
@@ -236,12 +235,12 @@ def cpp_literal(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _interpreter_sources(graph: Graph, model: Path, values: Mapping[str, Any]) -> dict[str, str]:
+def _interpreter_sources(graph: Graph, model_file: bytes, values: Mapping[str, Any]) -> dict[str, str]:
     """The model for the interpreter of the esp32 core, by path in the library's src folder."""
     known = {
         **values,
         "operators": [interpreter.resolver_method(name) for name in graph.operator_names],
-        "model_file": emit.wrapped(np.frombuffer(model.read_bytes(), np.uint8)),
+        "model_file": emit.wrapped(np.frombuffer(model_file, np.uint8)),
     }
     return {
         f"{values['name']}_model.{kind}": _environment().get_template(f"tflm_model.{kind}.j2").render(known)

@@ -4,7 +4,9 @@ Explicit padding moves into the window that reads it, reshapes disappear, dense 
 points move into biases. A plane is an activation tensor (height, width, channels) of bytes u = int8 + 128.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -91,7 +93,6 @@ class Layer:
     high: int = 255
     """Limits of a pool's bytes."""
     parameters: Convolution | Addition | Mean | SoftmaxScaling | None = None
-    macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ class _Lowering:
         for number, operator in enumerate(self.graph.operators):
             self.place = f"{operator.name} (operator {number}, {operator.outputs[0].name!r})"
             self.number = number
-            getattr(self, f"lower_{operator.name.lower()}")(operator)
+            LOWERINGS[operator.name](self, operator)
         output = self.values[self.graph.outputs[0].index].plane
         if output == 0:
             raise GraphError("The model gives its input back: there is nothing to compile.")
@@ -146,7 +147,7 @@ class _Lowering:
         target = operator.outputs[0]
         self.planes.append(_plane(target, shape))
         self.values[target.index] = _Value(len(self.planes) - 1)
-        self.layers.append(replace(layer, target=len(self.planes) - 1, name=target.name, macs=operator.macs))
+        self.layers.append(replace(layer, target=len(self.planes) - 1, name=target.name))
         self.operators.append(self.number)
 
     def source(self, operator: Operator, number: int = 0) -> tuple[int, Plane]:
@@ -237,13 +238,7 @@ class _Lowering:
         window = Window((1, 1), (1, 1), *pads)
         self.add_layer(Layer("copy", "", (number,), -1, window, plane.zero), operator, target.shape[1:])
 
-    def lower_average_pool_2d(self, operator: Operator) -> None:
-        self.lower_pool("average_pool", operator)
-
-    def lower_max_pool_2d(self, operator: Operator) -> None:
-        self.lower_pool("max_pool", operator)
-
-    def lower_pool(self, kind: str, operator: Operator) -> None:
+    def lower_pool(self, operator: Operator, kind: str) -> None:
         number, _ = self.image(operator)
         low, high, _ = _limits(operator)
         window = self.window(operator, operator.options.window)
@@ -276,6 +271,21 @@ class _Lowering:
         if any(self.values[source.index].pads):
             raise StreamError(f"{self.place} reshapes padding.")
         self.values[operator.outputs[0].index] = self.values[source.index]
+
+
+# how each operator that `servable` lets through becomes layers
+LOWERINGS: dict[str, Callable[[_Lowering, Operator], None]] = {
+    "CONV_2D": _Lowering.lower_conv_2d,
+    "DEPTHWISE_CONV_2D": _Lowering.lower_depthwise_conv_2d,
+    "FULLY_CONNECTED": _Lowering.lower_fully_connected,
+    "ADD": _Lowering.lower_add,
+    "PAD": _Lowering.lower_pad,
+    "AVERAGE_POOL_2D": partial(_Lowering.lower_pool, kind="average_pool"),
+    "MAX_POOL_2D": partial(_Lowering.lower_pool, kind="max_pool"),
+    "MEAN": _Lowering.lower_mean,
+    "RESHAPE": _Lowering.lower_reshape,
+    "SOFTMAX": _Lowering.lower_softmax,
+}
 
 
 def _plane(tensor: Tensor, shape: tuple[int, ...]) -> Plane:

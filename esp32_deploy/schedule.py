@@ -111,10 +111,8 @@ class Stage:
 class Buffer:
     """A plane's ring of rows: one line of `pitch` bytes a channel, `left` of them padding."""
 
-    plane: int
     left: int
     pitch: int
-    row_bytes: int
     rows: int
     pad: int
     place: Place
@@ -316,9 +314,8 @@ def _buffer(program: Program, stages: list[Stage], number: int, rows: int, memor
     if len(pads) > 1:
         raise StreamError(f"{plane.name!r} is padded by a pool and by a convolution, with different values.")
     pitch = left + plane.width + right
-    row_bytes = pitch * plane.channels
-    place = memory.place(rows * row_bytes, f"{rows} rows of {plane.name!r}")
-    return Buffer(number, left, pitch, row_bytes, rows, pads.pop() if pads else 0, place)
+    place = memory.place(rows * pitch * plane.channels, f"{rows} rows of {plane.name!r}")
+    return Buffer(left, pitch, rows, pads.pop() if pads else 0, place)
 
 
 def _rows_outside(stage: Stage) -> tuple[int, int]:

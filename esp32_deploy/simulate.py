@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from esp32_deploy.compiler import Compiled
 from esp32_deploy.emit import Source
 from esp32_deploy.errors import DeployError
-from esp32_deploy.schedule import Schedule
 
 TARGETS_FOLDER = Path(__file__).parent / "targets"
 PICOLIBC_SPECS = Path("/usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs")
@@ -101,9 +101,7 @@ class Run:
 
 
 def run(
-    source: Source,
-    schedule: Schedule,
-    name: str,
+    compiled: Compiled,
     inputs: np.ndarray,
     target: Target,
     folder: Path,
@@ -117,7 +115,8 @@ def run(
         raise SimulationError(
             f"{' and '.join(target.missing)} is missing; on Debian install: {target.packages}, or take another target."
         )
-    write_source(source, folder)
+    name, schedule = compiled.name, compiled.schedule
+    write_source(compiled.source, folder)
     model = compile_model(name, target, folder, flags)
     flash_bytes, data_bytes = object_sizes(model, target)
     inputs_path = folder / "inputs.bin"

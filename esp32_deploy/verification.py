@@ -40,7 +40,7 @@ def verify(compiled: Compiled, images: np.ndarray, expected: np.ndarray, target:
     """
     expected = expected.reshape(len(images), -1)
     with TemporaryDirectory() as folder:
-        run = simulate.run(compiled.source, compiled.schedule, compiled.name, images, target, Path(folder))
+        run = simulate.run(compiled, images, target, Path(folder))
     same = (run.outputs.reshape(len(images), -1) == expected).all(axis=1)
     return Verification(
         target=target.name,

@@ -3,7 +3,7 @@ import pytest
 from tiny_models import TinyModel, attentive_grid
 
 from esp32_deploy import graph, servable
-from esp32_deploy.lower import lower
+from esp32_deploy.lower import LOWERINGS, lower
 from esp32_deploy.schedule import plan
 
 FIXTURES = (
@@ -41,6 +41,10 @@ def test_every_operator_is_served():
     model = graph.parse(chain().content(), "model.tflite")
     servable.check(model)
     assert len(model.operator_names) == 9
+
+
+def test_whatever_is_let_through_can_be_lowered():
+    assert set(LOWERINGS) == set(servable.CHECKS)
 
 
 def test_the_seeds_float_model_with_channels_first_is_refused(shared_data):

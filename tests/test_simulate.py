@@ -124,17 +124,13 @@ def write(folder, model):
     return path
 
 
-def outputs_of(compiled, images, target, folder, flags=()):
-    return simulate.run(compiled.source, compiled.schedule, "fruit", images, target, folder, flags)
-
-
 @pytest.mark.parametrize("make", MODELS)
 def test_outputs_equal_those_of_tflm_without_a_fault(make, tmp_path):
     path = write(tmp_path, make())
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 15)
     expected = tflm.outputs(path, images)
-    run = outputs_of(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
+    run = simulate.run(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
     assert len(np.unique(expected)) > 5
 
@@ -144,7 +140,7 @@ def test_random_networks_equal_tflm_without_a_fault(seed, tmp_path):
     path = write(tmp_path, random_model(seed))
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 8)
-    run = outputs_of(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
+    run = simulate.run(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
     expected = tflm.outputs(path, images)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
 
@@ -152,7 +148,7 @@ def test_random_networks_equal_tflm_without_a_fault(seed, tmp_path):
 def tapped_planes(compiled, images, folder):
     tap = folder / "tap.h"
     tap.write_text(f'#define TAP_FILE "{folder / "tap.bin"}"\n{TAP}')
-    outputs_of(compiled, images, toolchain("host"), folder, ("-include", str(tap)))
+    simulate.run(compiled, images, toolchain("host"), folder, ("-include", str(tap)))
     planes = {
         number: np.full((plane.height, plane.width, plane.channels), 999, np.int16)
         for number, plane in enumerate(compiled.schedule.program.planes)
@@ -230,7 +226,7 @@ def test_a_missing_tool_is_named_with_its_package(tmp_path):
     with pytest.raises(
         simulate.SimulationError, match=r"no-such-compiler.* is missing; on Debian install: gcc-riscv64"
     ):
-        outputs_of(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
+        simulate.run(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +237,7 @@ def emulated(shared_data, tmp_path_factory):
 
     def on(name):
         folder = tmp_path_factory.mktemp(name)
-        run = outputs_of(compiled, images, toolchain(name), folder)
+        run = simulate.run(compiled, images, toolchain(name), folder)
         expected = tflm.outputs(path, images)
         np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
         return run
@@ -269,7 +265,7 @@ def test_small_models_are_exact_on_emulated_processors(make, name, tmp_path):
     path = write(tmp_path, make())
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 6)
-    run = outputs_of(compiled, images, toolchain(name), tmp_path)
+    run = simulate.run(compiled, images, toolchain(name), tmp_path)
     expected = tflm.outputs(path, images)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
 
