@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,25 @@ def shared_data():
     return SHARED_DATA
 
 
+def need(programs, packages):
+    """Skips where a program is missing, unless REQUIRE_TOOLCHAINS is set: then what calls it fails."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing and not os.environ.get("REQUIRE_TOOLCHAINS"):
+        pytest.skip(f"{' and '.join(missing)} missing; on Debian install {packages}")
+
+
+def host_compiler(name):
+    """A compiler of this machine by the name of its command; skips as `need` does."""
+    need([name], {"clang++": "clang"}.get(name, name))
+    return name
+
+
 def toolchain(name):
-    """A target of esp32_deploy.simulate; skips where its tools are missing, unless REQUIRE_TOOLCHAINS is set."""
+    """A target of esp32_deploy.simulate; skips as `need` does."""
     from esp32_deploy.simulate import TARGETS
 
     target = TARGETS[name]
-    if target.missing and not os.environ.get("REQUIRE_TOOLCHAINS"):
-        pytest.skip(f"{' and '.join(target.missing)} missing; on Debian install {target.packages}")
+    need([target.compiler, *target.runner[:1]], target.packages)
     return target
 
 

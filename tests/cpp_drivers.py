@@ -4,7 +4,7 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import toolchain
+from conftest import host_compiler
 
 from esp32_deploy.emit import kernel_files
 
@@ -14,12 +14,11 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 def compile_driver(name, kernel, folder, compiler="g++", flags=SANITIZERS):
-    toolchain("host")
     for path, text in kernel_files([kernel], "fruit").items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_text(text)
     program = folder / name
-    command = [compiler, *FLAGS, *flags, f"-I{folder}", str(DRIVERS / f"{name}.cpp"), "-o", str(program)]
+    command = [host_compiler(compiler), *FLAGS, *flags, f"-I{folder}", str(DRIVERS / f"{name}.cpp"), "-o", str(program)]
     subprocess.run(command, check=True)
     return program
 

@@ -5,7 +5,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from conftest import toolchain
+from conftest import host_compiler
 
 STAND_INS = Path(__file__).parent / "arduino_stand_ins"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
@@ -28,7 +28,7 @@ compiled = {}
 
 
 def compile_cpp(path, result, includes, compiler="g++", flags=()):
-    command = [compiler, "-std=c++17", "-O1", *WARNINGS, *flags, *(f"-I{folder}" for folder in includes)]
+    command = [host_compiler(compiler), "-std=c++17", "-O1", *WARNINGS, *flags, *(f"-I{folder}" for folder in includes)]
     # what is under test must not warn; a sketch's main file gets Arduino.h in front of it, as Arduino does
     sketch = ["-include", "Arduino.h", "-x", "c++"] if path.suffix == ".ino" else []
     source = output_of([*command, "-E", "-P", *sketch, str(path)])
@@ -49,7 +49,6 @@ def output_of(command):
 
 def compile_library(library, folder, compiler="g++", flags=SANITIZERS):
     """The library's sources as object files."""
-    toolchain("host")
     includes = (library / "src", STAND_INS)
     return [
         compile_cpp(path, folder / f"{path.stem}.o", includes, compiler, flags)

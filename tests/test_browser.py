@@ -1,8 +1,8 @@
-import os
 import shutil
 import time
 
 import pytest
+from conftest import need
 from report_runs import classification_run, detection_run
 
 from block.data import reading
@@ -23,9 +23,8 @@ FLAGS = (
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
+    need(["chromium", "chromedriver"], "chromium and chromium-driver")
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver) and not os.environ.get("REQUIRE_TOOLCHAINS"):
-        pytest.skip("chromium or chromedriver missing; on Debian install chromium and chromium-driver")
     from selenium import webdriver
     from selenium.webdriver.chrome.service import Service
 
