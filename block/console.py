@@ -195,7 +195,8 @@ def friendly_errors(debug: bool) -> Iterator[None]:
     """Turns errors into one line on standard error and exit code 1; with `debug` the traceback stays."""
     try:
         yield
-    except (click.ClickException, click.exceptions.Exit):
+    except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
+        # click knows these; the last comes of a reader that has seen enough, such as head
         raise
     except Exception as error:
         if debug:

@@ -144,3 +144,8 @@ def test_without_a_terminal_an_epoch_is_silent_until_it_is_long(capsys, monkeypa
     monkeypatch.setattr(console._Voice, "last_line", time.monotonic() - console.HEARTBEAT_SECONDS)
     console.step(3, 6, 10)
     assert capsys.readouterr().out == "start\n  epoch 3: step 6 of 10\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    with pytest.raises(BrokenPipeError), console.friendly_errors(debug=False):
+        raise BrokenPipeError
