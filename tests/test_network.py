@@ -28,10 +28,11 @@ def test_any_size_and_colour_gives_logits(size, channels):
         assert classifier(channels=channels)(torch.rand(2, channels, size, size)).shape == (2, 4)
 
 
-@pytest.mark.parametrize(("cut", "channels"), [("block_5", 16), ("block_6_expand", 96)])
-def test_both_cuts_reduce_by_eight(cut, channels):
+@pytest.mark.parametrize(("cut", "channels"), [("block_3_expand", 48), ("block_5", 16), ("block_6_expand", 96)])
+def test_every_cut_reduces_by_eight_and_the_earliest_by_four(cut, channels):
+    side = 24 if cut == "block_3_expand" else 12
     with torch.inference_mode():
-        assert classifier(cut=cut).features(torch.rand(1, 3, 96, 96)).shape == (1, channels, 12, 12)
+        assert classifier(cut=cut).features(torch.rand(1, 3, 96, 96)).shape == (1, channels, side, side)
 
 
 def test_parameter_names_are_torchvisions():

@@ -229,9 +229,9 @@ def test_photos_are_read_a_few_at_a_time(tmp_path):
     outputs = classification_run(tmp_path, images=1500, holdout=300)
     data = reading.read(tmp_path / "data")
     with outputs.predictions.open(newline="") as file:
-        judged = gallery.judge(list(csv.DictReader(file)), data, ["validation", "holdout"], "classification", 0.6)
+        judged = gallery.judge(list(csv.DictReader(file)), data, ["validation", "holdout"], 0.6)
     tracemalloc.start()
-    data_checks.photo_warnings(data, "classification")
+    data_checks.photo_warnings(data)
     assert len(list(gallery.pictures(judged, data))) == 300
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -248,7 +248,7 @@ def warnings_for(folder, change):
     change(arrays)
     for name, array in arrays.items():
         np.save(folder / f"X_{name}.npy", array)
-    return data_checks.photo_warnings(reading.read(folder), "classification")
+    return data_checks.photo_warnings(reading.read(folder))
 
 
 def test_clean_photos_cause_no_warning(tmp_path):
@@ -300,7 +300,7 @@ def test_different_real_photos_of_a_thing_are_no_near_duplicates(shared_data, tm
         shared_data / "fruit" / "test", tmp_path, size=96, resize_mode="squash", channels=3, labels_from="name", seed=1
     )
     data = reading.read(tmp_path)
-    assert data_checks.photo_warnings(data, "classification") == []
+    assert data_checks.photo_warnings(data) == []
 
 
 def test_counts_that_bode_ill_are_told():

@@ -10,16 +10,16 @@ from block.data import contract, reading
 from block.data.writing import ArrayFile, block_writer
 
 
-@given(st.integers(0, 300), st.sampled_from(["<f4", "|u1"]))
-def test_an_array_written_row_by_row_is_a_plain_npy_file(tmp_path_factory, rows, dtype):
+@given(st.integers(0, 300))
+def test_an_array_written_row_by_row_is_a_plain_npy_file(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "rows.npy"
-    expected = np.arange(rows * 6).reshape(rows, 2, 3).astype(dtype)
-    array = ArrayFile(path.open("wb"), (2, 3), dtype)
+    expected = np.arange(rows * 6).reshape(rows, 2, 3).astype(np.float32)
+    array = ArrayFile(path.open("wb"), (2, 3))
     for row in expected:
         array.append(row)
     array.close()
     loaded = np.load(path)
-    assert loaded.dtype == np.dtype(dtype)
+    assert loaded.dtype == np.float32
     assert np.array_equal(loaded, expected)
 
 

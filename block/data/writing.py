@@ -21,19 +21,22 @@ from block.data.contract import (
 from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Task
 
+# little-endian on every machine
+FLOAT32 = np.dtype("<f4")
+
 
 class ArrayFile:
-    """A .npy file that grows by rows of shape `row_shape`; whole once it is closed."""
+    """A float32 .npy file that grows by rows of shape `row_shape`; whole once it is closed."""
 
-    def __init__(self, file: BinaryIO, row_shape: tuple[int, ...], dtype: str = "<f4") -> None:
-        self._file, self._row_shape, self._dtype, self._rows = file, row_shape, np.dtype(dtype), 0
+    def __init__(self, file: BinaryIO, row_shape: tuple[int, ...]) -> None:
+        self._file, self._row_shape, self._rows = file, row_shape, 0
         self._write_header()
 
     def append(self, row: np.ndarray) -> None:
         """Adds one row; raises ValueError when it has another shape than the others."""
         if row.shape != self._row_shape:
             raise ValueError(f"row of shape {row.shape}, expected {self._row_shape}")
-        self._file.write(np.ascontiguousarray(row, self._dtype).tobytes())
+        self._file.write(np.ascontiguousarray(row, FLOAT32).tobytes())
         self._rows += 1
 
     def close(self) -> None:
@@ -43,7 +46,7 @@ class ArrayFile:
             self._write_header()
 
     def _write_header(self) -> None:
-        header = {"descr": self._dtype.str, "fortran_order": False, "shape": (self._rows, *self._row_shape)}
+        header = {"descr": FLOAT32.str, "fortran_order": False, "shape": (self._rows, *self._row_shape)}
         np.lib.format.write_array_header_2_0(self._file, header)
 
 

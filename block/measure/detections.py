@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from block.measure.decode import Detection, decode
+from block.measure.evaluate import ratios
 from esp32_deploy.manifest import Decode
 
 # a threshold that splits validation photos best is looked for among these
@@ -161,13 +162,6 @@ def edge_impulse_f1(grids: np.ndarray, boxes: Sequence[np.ndarray], size: int) -
         np.add.at(confusion, (truths[~was_hit, 0] + 1, 0), 1)
     hits = np.diag(confusion)[1:].sum()
     return ratios(hits, hits + np.triu(confusion, 1).sum(), hits + np.tril(confusion, -1).sum())[2]
-
-
-def ratios(hits: float, named: float, objects: float) -> tuple[float, float, float]:
-    """Precision, recall and F1 of hits among what was named and what is there; 0 where nothing is."""
-    precision = float(hits / named) if named else 0.0
-    recall = float(hits / objects) if objects else 0.0
-    return precision, recall, 2 * precision * recall / (precision + recall) if hits else 0.0
 
 
 def _count(confusion: np.ndarray, detections: Sequence[Detection], boxes: np.ndarray) -> None:

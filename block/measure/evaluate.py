@@ -80,6 +80,13 @@ def check_conversion(before: np.ndarray, after: np.ndarray, what: str) -> None:
         )
 
 
+def ratios(hits: float, named: float, there: float) -> tuple[float, float, float]:
+    """Precision, recall and F1 of hits among what was named and what is there; 0 where nothing is."""
+    precision = float(hits / named) if named else 0.0
+    recall = float(hits / there) if there else 0.0
+    return precision, recall, 2 * precision * recall / (precision + recall) if hits else 0.0
+
+
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
     """Share of images, or of a grid's cells, for which two runtimes name the same class."""
     return float((one.argmax(axis=-1) == other.argmax(axis=-1)).mean())
@@ -87,9 +94,4 @@ def agreement(one: np.ndarray, other: np.ndarray) -> float:
 
 def _class_score(confusion: np.ndarray, index: int) -> ClassScore:
     hits, named, images = confusion[index, index], confusion[:, index].sum(), confusion[index].sum()
-    precision, recall = _ratio(hits, named), _ratio(hits, images)
-    return ClassScore(precision, recall, _ratio(2 * precision * recall, precision + recall), int(images))
-
-
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else 0.0
+    return ClassScore(*ratios(hits, named, images), int(images))

@@ -141,7 +141,7 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pixels (B, C, H, W) in 0..1 to logits (B, classes)."""
-        x = self.head(self.features(x))  # (B, 32, H/8, W/8)
+        x = self.head(self.features(x))  # (B, 32, H/8, W/8), of the earliest cut (B, 32, H/4, W/4)
         return self.logits(x.mean((2, 3), keepdim=True)).flatten(1)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from block.data.reading import BlockData
+from esp32_deploy.manifest import Task
 
 ROWS_AT_ONCE = 32
 BLOCK_ROWS = 512
@@ -64,19 +65,19 @@ def count_warnings(counts: Mapping[str, Mapping[str, int]], thing: str) -> list[
     return found
 
 
-def photo_warnings(data: BlockData, task: str) -> list[str]:
-    """Warnings that follow from the photos themselves; `task` is classification or detection."""
+def photo_warnings(data: BlockData) -> list[str]:
+    """Warnings that follow from the photos themselves."""
     photos, tiny, deviations = _shrink(data)
     blank = deviations < BLANK_DEVIATION
     found = []
     if blank.any():
         names = [photos[index].name for index in np.flatnonzero(blank)]
         found.append(f"{_count(len(names), 'photo')} nearly of one colour: {_list(names)}.")
-    return found + [_twin_warning(problem, examples) for problem, examples in _twins(photos, tiny, ~blank, task)]
+    return found + [_twin_warning(problem, examples) for problem, examples in _twins(photos, tiny, ~blank, data.task)]
 
 
 def _twins(
-    photos: Sequence[Photo], tiny: np.ndarray, is_of_use: np.ndarray, task: str
+    photos: Sequence[Photo], tiny: np.ndarray, is_of_use: np.ndarray, task: Task
 ) -> list[tuple[tuple[str, ...], list[str]]]:
     """Photos that have a near-duplicate, by what is wrong with that: the splits of both, or "labels"."""
     twins: dict[tuple[str, ...], list[str]] = {}

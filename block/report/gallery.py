@@ -58,10 +58,10 @@ class Picture:
     size: int  # px
 
 
-def judge(rows: Sequence[Row], data: BlockData, splits: Iterable[str], task: str, threshold: float) -> list[Judged]:
+def judge(rows: Sequence[Row], data: BlockData, splits: Iterable[str], threshold: float) -> list[Judged]:
     """Every photo of the judged splits with what the int8 model said about it, worst mistakes first."""
     of_split = {split: [row for row in rows if row["split"] == split] for split in splits}
-    judge_split = _classified if task == "classification" else _detected
+    judge_split = _classified if data.task == "classification" else _detected
     judged = [one for split, its in of_split.items() for one in judge_split(split, its, data.splits[split], threshold)]
     return sorted(judged, key=lambda one: -one.badness)
 

@@ -87,7 +87,7 @@ def context(
     task, split = metrics["task"], _judged_split(metrics)
     threshold = metrics["detection"]["threshold"] if task == "detection" else NOT_SURE_THRESHOLD
     library = outputs.library(metrics["settings"]["library_name"])
-    judged = gallery.judge(rows, data, metrics["scores"], task, threshold) if data else []
+    judged = gallery.judge(rows, data, metrics["scores"], threshold) if data else []
     return {
         "name": metrics["settings"]["library_name"],
         "task": task,
@@ -172,7 +172,7 @@ def _findings(metrics: Metrics, data: BlockData | None) -> list[str]:
         if drop > NOTABLE_DROP:
             loss = f"{drop:.3f} of F1" if metrics["task"] == "detection" else f"{drop:.1%} accuracy"
             found.append(f"int8 loses {loss} on the {SPLIT_WORDS[split]} photos.")
-    return found + (data_checks.photo_warnings(data, metrics["task"]) if data else [])
+    return found + (data_checks.photo_warnings(data) if data else [])
 
 
 def _charts(

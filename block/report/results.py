@@ -20,7 +20,7 @@ from block.measure.evaluate import agreement
 from block.measure.footprint import Footprint
 from block.settings import Settings
 from esp32_deploy.files import replacing
-from esp32_deploy.manifest import THRESHOLDS, Decode, Manifest, colour_of
+from esp32_deploy.manifest import THRESHOLDS, Manifest, colour_of
 
 METRICS_VERSION = 1
 # below this probability a board says "not sure"; Studio's own default for classifiers
@@ -129,9 +129,9 @@ def _prediction_rows(
 def _box_rows(split: str, judgement: Judgement, runtimes: Mapping[str, np.ndarray]) -> Iterable[list[Any]]:
     """True boxes, found or not, then those that each model saw, right or not."""
     data = judgement.data
-    examples, how = data.splits[split], judgement.settings.decode
+    examples = data.splits[split]
     for row, (name, boxes) in enumerate(zip(examples.sample_names, examples.labels, strict=True)):
-        seen = {kind: decode_image(judgement, runtimes[runtime][row], how) for kind, runtime in BOX_KINDS.items()}
+        seen = {kind: decode_image(judgement, runtimes[runtime][row]) for kind, runtime in BOX_KINDS.items()}
         pairs = {kind: match(detections, boxes) for kind, detections in seen.items()}
         for (label, *edges), found in zip(boxes.tolist(), pairs["int8"].detection_of >= 0, strict=True):
             x, y, width, height = edges
@@ -143,9 +143,9 @@ def _box_rows(split: str, judgement: Judgement, runtimes: Mapping[str, np.ndarra
                 yield [split, name, kind, data.classes[one.label], f"{one.score:.4f}", *box, int(right)]
 
 
-def decode_image(judgement: Judgement, grid: np.ndarray, how: Decode) -> list[Detection]:
+def decode_image(judgement: Judgement, grid: np.ndarray) -> list[Detection]:
     """The objects of one image's grid, as a board decodes it."""
-    return decode(grid, judgement.threshold, judgement.data.size // len(grid), how)
+    return decode(grid, judgement.threshold, judgement.data.size // len(grid), judgement.settings.decode)
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
