@@ -2,7 +2,7 @@
 
 from block import console
 from block.run import Run, network_shape
-from esp32_deploy.manifest import Manifest
+from esp32_deploy.manifest import Manifest, colour_of
 
 STAGE = "Arduino library"
 
@@ -39,7 +39,7 @@ def unjudged(run: Run) -> Manifest:
         name=settings.library_name,
         task=data.task,
         labels=data.classes,
-        colour="grayscale" if data.channels == 1 else "rgb",
+        colour=colour_of(data.channels),
         resize=data.preparation.get("resize_mode"),
         decode=settings.decode if data.task == "detection" else None,
     )
