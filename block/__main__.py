@@ -29,7 +29,7 @@ def demo(out: Path, photos: int, test_photos: int, seed: int, debug: bool) -> No
     """
     with friendly_errors(debug):
         from block.data import contract
-        from block.data.demo import write_demo
+        from block.demo.dataset import write_demo
 
         contract.make_folder(out)
         write_demo(out, photos, test_photos, seed, track=lambda jobs: console.track(jobs, "Drawing"))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw
 
-from block.data.drawn_matter import (
+from block.demo.matter import (
     LEAF_COLOURS,
     PAINTS,
     WOODS,

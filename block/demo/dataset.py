@@ -14,14 +14,14 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image
 
-from block.data.drawn_scene import SIZE_PX, SUPERSAMPLING, Box, compose, photograph, tight_box
-from block.data.drawn_things import FRUITS
+from block.demo.scene import SIZE_PX, SUPERSAMPLING, Box, compose, photograph, tight_box
+from block.demo.things import FRUITS
 from block.errors import BlockError
 
 KINDS = tuple(FRUITS)  # apple, banana, orange
 MIN_SIZE_PX = 48
 JPEG_QUALITY = 88
-MARK = "drawn by block/data/demo.py"
+MARK = "drawn by block"
 """Written into every XML, so that a second run overwrites its own photos and nobody else's."""
 
 

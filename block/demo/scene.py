@@ -13,9 +13,9 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageChops, ImageFilter, ImageOps
 
-from block.data.drawn_grounds import background
-from block.data.drawn_matter import Light, Sprite, pixel_grid, random_light, to_image
-from block.data.drawn_things import CLUTTER, FRUITS, VARIETIES, plate
+from block.demo.grounds import background
+from block.demo.matter import Light, Sprite, pixel_grid, random_light, to_image
+from block.demo.things import CLUTTER, FRUITS, VARIETIES, plate
 
 SIZE_PX = 160
 """Side of a photo; the camera's defocus is given for this size and scales with others."""

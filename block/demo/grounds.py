@@ -4,7 +4,7 @@ import numpy as np
 from numpy.random import Generator
 from PIL import Image, ImageDraw, ImageFilter
 
-from block.data.drawn_matter import LEAF_COLOURS, PAINTS, WOODS, from_image, ink, linear_rgb, mix, noise, pick, to_image
+from block.demo.matter import LEAF_COLOURS, PAINTS, WOODS, from_image, ink, linear_rgb, mix, noise, pick, to_image
 
 # sRGB 0..255.
 CLOTHS = ((214, 210, 200), (120, 140, 166), (160, 60, 60), (96, 112, 84), (206, 176, 120), (70, 70, 80))

@@ -1,0 +1,1 @@
+"""The drawn data set: photo-like scenes of fruit, with labels and boxes."""
