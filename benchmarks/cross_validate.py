@@ -16,10 +16,11 @@ import click
 import numpy as np
 from block_runs import SHARED_DATA, shared_photos, table
 
-from block.data import photos, reading
+from block.data import reading
 from block.data.augment import photo_augmentation
 from block.data.reading import Split
 from block.measure import evaluate
+from block.photos import prepare as photos
 from block.settings import AUTO_BATCH_SIZES, Settings
 
 FOLDS = 5

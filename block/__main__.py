@@ -52,7 +52,7 @@ def prepare(photos: Path, out: Path, seed: int, debug: bool, **values: Any) -> N
     with friendly_errors(debug):
         from block import learn
         from block.data import contract, reading
-        from block.data import photos as photo_folders
+        from block.photos import prepare as photo_folders
         from block.report import summary
 
         photo_folders.refuse_own_output(photos, out)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from block import checkpoint, console, exporting, fitting, judging, packaging, reporting, stopping
 from block.console import say, warn
-from block.data import contract, photos, reading
+from block.data import contract, reading
 from block.data.contract import Outputs
-from block.data.photo_folder import some
 from block.data.reading import BlockData
 from block.errors import BlockError
+from block.photos import prepare as photos
+from block.photos.folder import some
 from block.report import summary
 from block.run import Run
 from block.settings import DETECTION_CHOICES, PREPARATION_CHOICES, PhotoSettings, Settings, changed_flags

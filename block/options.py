@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from block.data.labels import LABEL_SOURCES
+from block.photos.labels import LABEL_SOURCES
 from block.settings import CUTS, LOSSES, WIDTHS, PhotoSettings, Settings
 from esp32_deploy.manifest import COLOUR_CHANNELS, DECODES, TASKS
 from esp32_deploy.pixels import RESIZE_MODES

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from block.data.boxes import is_box_file, move_boxes, read_boxes, write_boxes
-from block.data.photo_boxes import choose_boxes
-from block.data.photo_folder import PhotoFolder
-from block.data.photos import read_photo
 from block.errors import BlockError
+from block.photos.boxes import choose_boxes
+from block.photos.folder import PhotoFolder
+from block.photos.prepare import read_photo
 from esp32_deploy.pixels import RESIZE_MODES, resize
 
 

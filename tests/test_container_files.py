@@ -126,7 +126,7 @@ def test_data_results_and_tests_stay_away(path):
 
 
 @pytest.mark.parametrize(
-    "path", ["weights/mobilenetv2_035_features7.pt", "block/data/photos.py", "variants/fomo/parameters.json"]
+    "path", ["weights/mobilenetv2_035_features7.pt", "block/photos/prepare.py", "variants/fomo/parameters.json"]
 )
 def test_what_the_block_needs_is_never_ignored(path):
     assert not is_ignored(PurePosixPath(path))

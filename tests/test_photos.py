@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from block.data import contract, reading
-from block.data.photos import UnreadablePhotoError, is_photo_folder, prepare, read_photo
 from block.errors import BlockError
+from block.photos.prepare import UnreadablePhotoError, is_photo_folder, prepare, read_photo
 
 SIZE = 48
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

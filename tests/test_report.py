@@ -294,7 +294,7 @@ def test_a_scene_that_never_changes_is_told_once_and_soon(tmp_path):
 
 
 def test_different_real_photos_of_a_thing_are_no_near_duplicates(shared_data, tmp_path):
-    from block.data.photos import prepare
+    from block.photos.prepare import prepare
 
     prepare(
         shared_data / "fruit" / "test", tmp_path, size=96, resize_mode="squash", channels=3, labels_from="name", seed=1

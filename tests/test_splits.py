@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from block.data.photo_folder import PhotoFolder
-from block.data.splits import choose_splits
 from block.errors import BlockError
+from block.photos.folder import PhotoFolder
+from block.photos.splits import choose_splits
 
 
 def split_photos(root, *classes_on):

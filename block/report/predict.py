@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from block.data import contract, photos
+from block.data import contract
 from block.data.classes import numbered_classes
-from block.data.photo_folder import walk
 from block.errors import BlockError
 from block.export import runtimes
 from block.measure.decode import decode
+from block.photos import prepare as photos
+from block.photos.folder import walk
 from block.report import drawing
 from block.report.drawing import Mark
 from esp32_deploy import graph, manifest, meaning

@@ -11,12 +11,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from block.data.boxes import move_boxes
 from block.data.contract import SPLITS
-from block.data.labels import AmbiguousLabelsError, choose_labels
-from block.data.photo_boxes import BOX_SOURCES, PhotoBoxes, choose_boxes, has_boxes
-from block.data.photo_folder import EXAMPLES, PHOTO_SUFFIXES, PhotoFolder, photo_name, some, walk
-from block.data.splits import choose_splits
 from block.data.writing import block_writer
 from block.errors import BlockError
+from block.photos.boxes import BOX_SOURCES, PhotoBoxes, choose_boxes, has_boxes
+from block.photos.folder import EXAMPLES, PHOTO_SUFFIXES, PhotoFolder, photo_name, some, walk
+from block.photos.labels import AmbiguousLabelsError, choose_labels
+from block.photos.splits import choose_splits
 from esp32_deploy.manifest import Task
 from esp32_deploy.pixels import image_to_input
 

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from block.data.boxes import upright_edges
-from block.data.labels import export_entries, read_voc, tidy, voc_annotation
-from block.data.photo_folder import PhotoFolder, some
 from block.errors import BlockError
+from block.photos.folder import PhotoFolder, some
+from block.photos.labels import export_entries, read_voc, tidy, voc_annotation
 
 BOX_SOURCES = ("voc", "export")
 VOC_EDGES = ("xmin", "ymin", "xmax", "ymax")

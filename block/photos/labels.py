@@ -12,8 +12,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from block.data.contract import read_json
-from block.data.photo_folder import PhotoFolder, photo_name, some, split_folders
 from block.errors import BlockError
+from block.photos.folder import PhotoFolder, photo_name, some, split_folders
 
 LABEL_SOURCES = ("folder", "name", "voc", "export")
 EXPORT_FILES = ("info.labels", "bounding_boxes.labels")

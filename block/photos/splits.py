@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from block.data.contract import SPLITS
-from block.data.labels import EXPORT_FILES, export_entries
-from block.data.photo_folder import PhotoFolder, some, split_folders
 from block.errors import BlockError
+from block.photos.folder import PhotoFolder, some, split_folders
+from block.photos.labels import EXPORT_FILES, export_entries
 from esp32_deploy.manifest import Task
 
 # Pascal VOC's lists of photos; the later ones are more particular and override the earlier.
