@@ -17,9 +17,9 @@ import numpy as np
 from block_runs import SHARED_DATA, shared_photos, table
 
 from block.data import reading
-from block.data.augment import photo_augmentation
 from block.data.reading import Split
 from block.measure import evaluate
+from block.model.augment import photo_augmentation
 from block.photos import prepare as photos
 from block.settings import AUTO_BATCH_SIZES, Settings
 

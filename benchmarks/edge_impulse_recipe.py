@@ -9,9 +9,9 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from block.data import augment
-from block.data.augment import Augment
-from block.data.torchvision_compat import import_transforms
+from block.model import augment
+from block.model.augment import Augment
+from block.model.torchvision_compat import import_transforms
 
 
 def edge_impulse_transforms() -> Any:

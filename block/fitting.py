@@ -118,8 +118,7 @@ def learn_from_all(run: Run, recipe: "training.Recipe", device: "torch.device", 
 
 def training_recipe(run: Run, started: float) -> "training.Recipe":
     """The choices of the settings, in training's own words."""
-    from block.data import augment
-    from block.model import training
+    from block.model import augment, training
 
     settings, data = run.settings, run.data
     augmentation = None

@@ -8,8 +8,9 @@ import torch
 from conftest import write_box_arrays
 
 from block import fitting, learn
-from block.data import augment, reading
-from block.data.torchvision_compat import import_transforms
+from block.data import reading
+from block.model import augment
+from block.model.torchvision_compat import import_transforms
 from block.run import Run
 
 

@@ -13,8 +13,8 @@ from conftest import write_box_arrays
 from PIL import Image
 
 from block.__main__ import block
-from block.data.augment import box_augmentation, visible_boxes
 from block.measure import detections
+from block.model.augment import box_augmentation, visible_boxes
 from block.model.detection import DetectionTask, build_network, cell_grid, shared_grid
 from block.model.network import NetworkShape
 from train import train as train_command

@@ -36,7 +36,7 @@ def test_every_cut_reduces_by_eight_and_the_earliest_by_four(cut, channels):
 
 
 def test_parameter_names_are_torchvisions():
-    from block.data.torchvision_compat import import_transforms
+    from block.model.torchvision_compat import import_transforms
 
     import_transforms()
     from torchvision.models import mobilenet_v2

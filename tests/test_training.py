@@ -7,11 +7,11 @@ import torch
 from conftest import draw_squares
 from torch import nn
 
-from block.data.augment import box_augmentation, photo_augmentation
 from block.data.reading import Split
 from block.errors import BlockError
 from block.measure.evaluate import cross_entropy
 from block.model import training
+from block.model.augment import box_augmentation, photo_augmentation
 from block.model.classification import ClassificationTask, build_network, class_weights
 from block.model.network import NetworkShape
 from block.model.training import Recipe, Trainer

@@ -1,1 +1,1 @@
-"""Examples in: block directories, photo folders, drawn scenes, augmentation."""
+"""Block directories: Studio's arrays, read, checked and written."""

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from block.data.augment import Augment
 from block.data.reading import Split
 from block.errors import BlockError
+from block.model.augment import Augment
 
 # the recipe, chosen by cross-validation: see docs/experiments.md
 WEIGHT_DECAY = 0.01

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from block.data.boxes import LEAST_VISIBLE_SHARE
-from block.data.torchvision_compat import import_transforms
+from block.model.torchvision_compat import import_transforms
 
 
 @dataclass(frozen=True)
