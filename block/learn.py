@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from block import checkpoint, console, exporting, fitting, judging, packaging, reporting, stopping
+from block import console, reporting
 from block.console import say, warn
 from block.data import contract, reading
 from block.data.contract import Outputs
@@ -12,8 +12,9 @@ from block.data.reading import BlockData
 from block.errors import BlockError
 from block.photos import prepare as photos
 from block.photos.folder import some
+from block.pipeline import checkpoint, export, fit, judge, package, stopping
+from block.pipeline.run import Run
 from block.report import summary
-from block.run import Run
 from block.settings import DETECTION_CHOICES, PREPARATION_CHOICES, PhotoSettings, Settings, changed_flags
 
 
@@ -32,7 +33,7 @@ def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) ->
         summary.describe_data(run.data)
         warn_of_flags_without_effect(run)
         read = time.monotonic()
-        fitting.fit(run, started, stop)
+        fit.fit(run, started, stop)
         finish(run, {"reading": read - started, "training": time.monotonic() - read})
 
 
@@ -138,15 +139,15 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     fails makes the run a failure, nor keeps what does not need it from being made.
     """
     network, facts = checkpoint.load_weights(run)
-    stages = console.Stages((*exporting.STAGES, *judging.STAGES, packaging.STAGE, reporting.STAGE))
-    exporting.export_onnx(run, network, stages)
-    exporting.export_tflite(run, stages)
+    stages = console.Stages((*export.STAGES, *judge.STAGES, package.STAGE, reporting.STAGE))
+    export.export_onnx(run, network, stages)
+    export.export_tflite(run, stages)
     directory = run.outputs.directory
     again = console.command("-m", "block", "convert", directory)
     judgement = None
     with console.tolerated(f"the models are in {directory}, but judging them failed", again, run.debug):
-        judgement = judging.judge(run, network, facts, stages, seconds)
-    packaging.package(run, stages)
+        judgement = judge.judge(run, network, facts, stages, seconds)
+    package.package(run, stages)
     if judgement is None:
         return
     reporting.write_report(run, stages)

@@ -1,7 +1,7 @@
 """The page at the end of a run: a stage that may fail without harm to what was learned."""
 
 from block import console
-from block.run import Run
+from block.pipeline.run import Run
 
 STAGE = "report"
 

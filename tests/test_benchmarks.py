@@ -7,11 +7,12 @@ import pytest
 import torch
 from conftest import write_box_arrays
 
-from block import fitting, learn
+from block import learn
 from block.data import reading
 from block.model import augment
 from block.model.torchvision_compat import import_transforms
-from block.run import Run
+from block.pipeline import fit
+from block.pipeline.run import Run
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_the_recipe_of_edge_impulse_learns_with_its_augmentation(monkeypatch):
 
     def run(settings, **_):
         data = reading.read(settings.data_directory)
-        learn_with = fitting.training_recipe(Run(settings, None, data, debug=False), 0.0).augment
+        learn_with = fit.training_recipe(Run(settings, None, data, debug=False), 0.0).augment
         seen.append(learn_with(torch.zeros(3, data.size, data.size), data.train.labels[1]))
 
     def transforms():

@@ -13,13 +13,14 @@ from click.testing import CliRunner
 from conftest import CLASSES, write_arrays, write_box_arrays
 from PIL import Image
 
-from block import checkpoint, console, fitting, learn
+from block import console, learn
 from block.__main__ import block
 from block.data import contract, reading
 from block.errors import BlockError
-from block.run import Run
+from block.pipeline import checkpoint, fit
+from block.pipeline.run import Run
+from block.pipeline.stopping import Stop
 from block.settings import PhotoSettings, Settings
-from block.stopping import Stop
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = {
@@ -326,10 +327,10 @@ def test_the_best_epochs_weights_are_kept_and_older_models_go(arrays, tmp_path, 
     run = begun(arrays, tmp_path, epochs=3, pretrained=False)
     # without test images, which would have it learn once more
     run = replace(run, data=replace(run.data, holdout=None))
-    network, _ = fitting.start(run)
-    task = Judged(fitting.learning_task(run, network), [2.0, 1.0, 3.0])
-    monkeypatch.setattr(fitting, "learning_task", lambda *_: task)
-    fitting.fit(run, 0.0, Stop())
+    network, _ = fit.start(run)
+    task = Judged(fit.learning_task(run, network), [2.0, 1.0, 3.0])
+    monkeypatch.setattr(fit, "learning_task", lambda *_: task)
+    fit.fit(run, 0.0, Stop())
     assert names(tmp_path) == {"weights.pt", "settings.json", "history.csv"}
     kept, facts = checkpoint.load_weights(run)
     assert facts["training"]["epoch"] == 2
@@ -381,22 +382,22 @@ def test_a_summary_that_fails_says_so_and_leaves_everything_there(copied, monkey
 def test_an_export_that_computes_something_else_is_named_before_training(arrays, tmp_path, monkeypatch):
     import torch
 
-    from block import trial
     from block.export import runtimes
+    from block.pipeline import trial
 
     run = begun(arrays, tmp_path, pretrained=False)
-    network, _ = fitting.start(run)
+    network, _ = fit.start(run)
     monkeypatch.setattr(runtimes, "onnx_predict", lambda _: lambda images: np.zeros((len(images), 3)))
     with pytest.raises(BlockError, match="The network and a trial export of it to ONNX differ by 0"):
-        trial.check(run, network, fitting.learning_task(run, network), torch.device("cpu"))
+        trial.check(run, network, fit.learning_task(run, network), torch.device("cpu"))
 
 
 def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path / "none"))
     settings = Settings(arrays, tmp_path)
     run = Run(settings, contract.Outputs(tmp_path), reading.read(arrays), debug=False)
-    _, facts = fitting.start(run)
-    fitting.report_start(run, facts)
+    _, facts = fit.start(run)
+    fit.report_start(run, facts)
     output = capsys.readouterr().out
     assert output.count("Warning") == 1
     assert "has no ImageNet weights for width 0.35" in output
@@ -477,7 +478,7 @@ def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tm
 def test_training_ends_early_enough_for_studios_limit(tmp_path):
     def deadline(limit):
         data = reading.read(write_arrays(tmp_path, size=96, maxTrainingTimeSeconds=limit))
-        return fitting.training_deadline(Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
+        return fit.training_deadline(Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
 
     assert deadline(1200) == deadline("1200") == pytest.approx(1200 - 90 - 0.25 * 0.35 * 10)
     assert deadline(60) == pytest.approx(18)

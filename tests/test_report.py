@@ -14,8 +14,8 @@ from block import console, reporting
 from block.__main__ import block
 from block.data import reading
 from block.data.contract import Outputs
+from block.pipeline.run import Run
 from block.report import data_checks, gallery, page
-from block.run import Run
 
 VOID = {"meta", "link", "img", "br", "input"}
 

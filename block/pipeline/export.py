@@ -4,9 +4,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from block import checkpoint, console, stopping
+from block import console
 from block.console import say
-from block.run import Run, network_shape
+from block.pipeline import checkpoint, stopping
+from block.pipeline.run import Run, network_shape
 
 if TYPE_CHECKING:
     from torch import nn

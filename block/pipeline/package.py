@@ -1,7 +1,7 @@
 """The chapter of a run in which the int8 model becomes an Arduino library; may fail without harm to the model."""
 
 from block import console
-from block.run import Run, network_shape
+from block.pipeline.run import Run, network_shape
 from esp32_deploy.manifest import Manifest, colour_of
 
 STAGE = "Arduino library"

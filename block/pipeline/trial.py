@@ -11,7 +11,7 @@ import numpy as np
 
 from block import console
 from block.errors import BlockError
-from block.run import Run
+from block.pipeline.run import Run
 
 if TYPE_CHECKING:
     import torch

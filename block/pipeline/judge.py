@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from block import console
 from block.data import contract
 from block.data.reading import Split
-from block.run import Run
+from block.pipeline.run import Run
 
 if TYPE_CHECKING:
     import numpy as np

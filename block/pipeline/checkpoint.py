@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from block.data import contract, reading
 from block.data.contract import Outputs
 from block.errors import BlockError
-from block.run import Run, build_network
+from block.pipeline.run import Run, build_network
 from block.settings import from_dict
 from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Task

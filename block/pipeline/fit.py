@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from block import checkpoint, console, exporting, judging, stopping, trial
+from block import console
 from block.console import say, warn
 from block.data.contract import TRAINING_SPLITS
-from block.run import Run, build_network, network_shape
+from block.pipeline import checkpoint, export, judge, stopping, trial
+from block.pipeline.run import Run, build_network, network_shape
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +68,7 @@ def learn_with_validation(
                 "device": device.type,
             }
             checkpoint.save_weights(run, judged, facts)
-            stop.last_work = lambda: exporting.keep(run, stop)
+            stop.last_work = lambda: export.keep(run, stop)
         results.write_history(outputs.history, history)
         console.epoch_row(
             epoch.number,
@@ -101,7 +102,7 @@ def learn_from_all(run: Run, recipe: "training.Recipe", device: "torch.device", 
         f"the {len(data.splits['holdout'])} test images judge the result"
     )
     if data.task == "detection":
-        facts["training"] |= judging.operating_points(run, checkpoint.load_weights(run)[0])
+        facts["training"] |= judge.operating_points(run, checkpoint.load_weights(run)[0])
     training.seed_everything(run.settings.seed)
     network, _ = start(run)
     trainer = training.Trainer(network, learning_task(run, network), splits, None, recipe, device)
