@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from block import console, reporting
+from block import console
 from block.console import say, warn
 from block.data import contract, reading
 from block.data.contract import Outputs
@@ -139,7 +139,7 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     fails makes the run a failure, nor keeps what does not need it from being made.
     """
     network, facts = checkpoint.load_weights(run)
-    stages = console.Stages((*export.STAGES, *judge.STAGES, package.STAGE, reporting.STAGE))
+    stages = console.Stages((*export.STAGES, *judge.STAGES, *package.STAGES))
     export.export_onnx(run, network, stages)
     export.export_tflite(run, stages)
     directory = run.outputs.directory
@@ -150,6 +150,6 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     package.package(run, stages)
     if judgement is None:
         return
-    reporting.write_report(run, stages)
+    package.write_report(run, stages)
     with console.tolerated(f"everything lies in {directory}, but the summary failed", again, run.debug):
         summary.describe_results(run.settings.library_name, run.outputs, judgement.scores, judgement.footprint)

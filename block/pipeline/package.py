@@ -1,10 +1,10 @@
-"""The chapter of a run in which the int8 model becomes an Arduino library; may fail without harm to the model."""
+"""What a run ends with, the Arduino library and the page: stages that may fail without harm to what was learned."""
 
 from block import console
 from block.pipeline.run import Run, network_shape
 from esp32_deploy.manifest import Manifest, colour_of
 
-STAGE = "Arduino library"
+STAGES = LIBRARY, REPORT = ("Arduino library", "report")
 
 
 def package(run: Run, stages: console.Stages) -> None:
@@ -19,7 +19,7 @@ def package(run: Run, stages: console.Stages) -> None:
     again = console.command("-m", "esp32_deploy", "package", outputs.tflite_int8, *choices)
     with (
         console.tolerated(f"the models are there, but {path.name} could not be made", again, run.debug),
-        stages.run(STAGE) as notes,
+        stages.run(LIBRARY) as notes,
     ):
         # deploy.json is the last that judging writes
         known = None if outputs.deploy.exists() else unjudged(run)
@@ -43,3 +43,18 @@ def unjudged(run: Run) -> Manifest:
         resize=data.preparation.get("resize_mode"),
         decode=settings.decode if data.task == "detection" else None,
     )
+
+
+def write_report(run: Run, stages: console.Stages) -> None:
+    """report.html in the output folder; what fails is a warning with the command that tries again."""
+    from block.report import page
+
+    outputs = run.outputs
+    again = console.command("-m", "block", "report", outputs.directory, "--data-directory", run.data.directory)
+    with (
+        console.tolerated(f"everything but {outputs.report.name} is there; making that failed", again, run.debug),
+        stages.run(REPORT) as notes,
+        console.foreign_output_hidden(run.debug),
+    ):
+        page.write(outputs, run.data)
+        notes.append(console.size_text(outputs.report.stat().st_size))
