@@ -15,7 +15,7 @@ import numpy as np
 from block_runs import SHARED_DATA, table
 
 from esp32_deploy import boards, library, patterns, tflm
-from esp32_deploy.compiler import Compiled, compile_file
+from esp32_deploy.compile.compiler import Compiled, compile_file
 from esp32_deploy.simulate import TARGETS
 from esp32_deploy.verification import Verification, verify
 

@@ -8,14 +8,15 @@ from typing import Any
 import click
 import numpy as np
 
-from esp32_deploy import graph as graphs
-from esp32_deploy import inspection, library, manifest, meaning, patterns, recording, servable, tflm, verification
+from esp32_deploy import inspection, library, manifest, meaning, patterns, recording, tflm, verification
 from esp32_deploy.boards import BOARDS
-from esp32_deploy.compiler import compile_file, compile_graph
+from esp32_deploy.compile import graph as graphs
+from esp32_deploy.compile import servable
+from esp32_deploy.compile.compiler import compile_file, compile_graph
+from esp32_deploy.compile.graph import Graph
+from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.errors import DeployError, unexpected
-from esp32_deploy.graph import Graph
 from esp32_deploy.pixels import RESIZE_MODES
-from esp32_deploy.servable import StreamError
 from esp32_deploy.simulate import TARGETS
 from esp32_deploy.tflm import TflmError
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from esp32_deploy.compiler import Compiled
-from esp32_deploy.graph import Graph
-from esp32_deploy.schedule import Schedule, Stage
+from esp32_deploy.compile.compiler import Compiled
+from esp32_deploy.compile.graph import Graph
+from esp32_deploy.compile.schedule import Schedule, Stage
 
 COLUMNS = ("stage", "layer", "output", "MACs", "weights B", "rows kept", "bytes")
 TEXT_COLUMNS = ("layer", "operator", "output")

@@ -14,17 +14,18 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from esp32_deploy import arduino_rules, boards, compiler, emit, interpreter, meaning, recording, servable, tflm
-from esp32_deploy import graph as graphs
+from esp32_deploy import arduino_rules, boards, interpreter, meaning, recording, tflm
 from esp32_deploy import manifest as manifests
 from esp32_deploy.arduino_rules import LibraryError
 from esp32_deploy.boards import BOARDS
-from esp32_deploy.compiler import Compiled
+from esp32_deploy.compile import compiler, emit, servable
+from esp32_deploy.compile import graph as graphs
+from esp32_deploy.compile.compiler import Compiled
+from esp32_deploy.compile.graph import Graph, GraphError
+from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.files import replacing
-from esp32_deploy.graph import Graph, GraphError
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.meaning import Meaning
-from esp32_deploy.servable import StreamError
 
 Runtime = Literal["stream", "tflm"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)

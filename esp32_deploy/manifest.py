@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
-from esp32_deploy.arithmetic import PROBABILITY_SCALE
+from esp32_deploy.compile.arithmetic import PROBABILITY_SCALE
 from esp32_deploy.errors import DeployError
 from esp32_deploy.pixels import RESIZE_MODES
 

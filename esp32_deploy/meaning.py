@@ -6,14 +6,14 @@ import numpy as np
 
 from esp32_deploy import manifest as manifests
 from esp32_deploy.arduino_rules import LibraryError
-from esp32_deploy.arithmetic import (
+from esp32_deploy.compile.arithmetic import (
     FINEST_LOGITS,
     PROBABILITY_SCALE,
     PROBABILITY_ZERO_POINT,
     SoftmaxScaling,
     softmax_scaling,
 )
-from esp32_deploy.graph import Graph, Tensor
+from esp32_deploy.compile.graph import Graph, Tensor
 from esp32_deploy.manifest import COLOUR_CHANNELS, Decode, Manifest, Task
 
 # peaks asks for a network that shares each object among cells, which only a manifest can tell

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from esp32_deploy.compiler import Compiled
-from esp32_deploy.emit import Source
+from esp32_deploy.compile.compiler import Compiled
+from esp32_deploy.compile.emit import Source
 from esp32_deploy.errors import DeployError
 
 TARGETS_FOLDER = Path(__file__).parent / "targets"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from esp32_deploy import simulate
-from esp32_deploy.compiler import Compiled
+from esp32_deploy.compile.compiler import Compiled
 from esp32_deploy.simulate import Target
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conftest import host_compiler
 
-from esp32_deploy.emit import kernel_files
+from esp32_deploy.compile.emit import kernel_files
 
 DRIVERS = Path(__file__).parent / "drivers"
 FLAGS = ("-std=c++17", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")

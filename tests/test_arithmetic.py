@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esp32_deploy.arithmetic import (
+from esp32_deploy.compile.arithmetic import (
     Multiplier,
     activation_range,
     add_scaling,

@@ -7,8 +7,8 @@ from conftest import toolchain
 from test_simulate import odd_sizes, write
 from tiny_models import TinyModel, attentive_grid, mobilenet
 
-from esp32_deploy import graph
 from esp32_deploy.__main__ import main
+from esp32_deploy.compile import graph
 
 
 def grid_of_squares():

@@ -176,7 +176,7 @@ def test_a_detector_is_trained_from_studios_boxes_without_being_told(detector):
 
 def test_a_detector_holds_four_operators_and_gives_a_grid_channels_last(detector):
     _, out, _ = detector
-    from esp32_deploy import graph
+    from esp32_deploy.compile import graph
 
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["footprint"]["operators"] == ["ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"]

@@ -1,7 +1,7 @@
 import pytest
 
 from block.measure import footprint
-from esp32_deploy import graph
+from esp32_deploy.compile import graph
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_the_onnx_file_is_what_studio_expects(finished):
 
 def test_all_runtimes_agree_and_the_int8_model_takes_pixels_minus_128(finished, arrays):
     from block.export import runtimes
-    from esp32_deploy import graph
+    from esp32_deploy.compile import graph
 
     out, _ = finished
     images = np.load(arrays / "X_split_train.npy")

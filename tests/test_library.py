@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from tiny_models import TinyModel, mobilenet
 
-from esp32_deploy import graph, library, meaning
+from esp32_deploy import library, meaning
 from esp32_deploy.arduino_rules import LibraryError
+from esp32_deploy.compile import graph
 from esp32_deploy.interpreter import resolver_method
 from esp32_deploy.library import cpp_literal, package
 from esp32_deploy.manifest import Manifest

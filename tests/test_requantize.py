@@ -3,10 +3,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esp32_deploy import graph
-from esp32_deploy.arithmetic import add_scaling, quantize_multiplier
-from esp32_deploy.lower import Addition, Convolution, lower
-from esp32_deploy.requantize import ExactAdd, ExactRequantization, search, search_add, settled
+from esp32_deploy.compile import graph
+from esp32_deploy.compile.arithmetic import add_scaling, quantize_multiplier
+from esp32_deploy.compile.lower import Addition, Convolution, lower
+from esp32_deploy.compile.requantize import ExactAdd, ExactRequantization, search, search_add, settled
 
 CHANNELS = 4
 

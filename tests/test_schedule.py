@@ -2,9 +2,9 @@ import pytest
 from test_servable import FIXTURES
 from tiny_models import TinyModel, mobilenet
 
-from esp32_deploy import graph, schedule
-from esp32_deploy.graph import GraphError
-from esp32_deploy.lower import lower
+from esp32_deploy.compile import graph, schedule
+from esp32_deploy.compile.graph import GraphError
+from esp32_deploy.compile.lower import lower
 
 
 def planned(content):

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from tiny_models import TinyModel, attentive_grid
 
-from esp32_deploy import graph, servable
-from esp32_deploy.lower import LOWERINGS, lower
-from esp32_deploy.schedule import plan
+from esp32_deploy.compile import graph, servable
+from esp32_deploy.compile.lower import LOWERINGS, lower
+from esp32_deploy.compile.schedule import plan
 
 FIXTURES = (
     "classifier_035_96",

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from block.errors import BlockError
-from esp32_deploy import graph, pixels
+from esp32_deploy import pixels
+from esp32_deploy.compile import graph
 from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Task
 

@@ -17,7 +17,8 @@ from block.photos import prepare as photos
 from block.photos.folder import walk
 from block.report import drawing
 from block.report.drawing import Mark
-from esp32_deploy import graph, manifest, meaning
+from esp32_deploy import manifest, meaning
+from esp32_deploy.compile import graph
 from esp32_deploy.files import replacing
 from esp32_deploy.meaning import Meaning
 from esp32_deploy.pixels import image_to_input, placement

@@ -11,10 +11,16 @@ from math import prod
 
 import numpy as np
 
-from esp32_deploy import arithmetic
-from esp32_deploy.arithmetic import Multiplier, SoftmaxScaling, activation_range, quantize_multiplier, same_padding
-from esp32_deploy.graph import Graph, GraphError, Operator, Tensor
-from esp32_deploy.requantize import (
+from esp32_deploy.compile import arithmetic
+from esp32_deploy.compile.arithmetic import (
+    Multiplier,
+    SoftmaxScaling,
+    activation_range,
+    quantize_multiplier,
+    same_padding,
+)
+from esp32_deploy.compile.graph import Graph, GraphError, Operator, Tensor
+from esp32_deploy.compile.requantize import (
     ExactAdd,
     ExactRequantization,
     FastAdd,
@@ -23,7 +29,7 @@ from esp32_deploy.requantize import (
     search_add,
     settled,
 )
-from esp32_deploy.servable import StreamError
+from esp32_deploy.compile.servable import StreamError
 
 OFFSET = 128
 """From int8 to the bytes that planes hold."""

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from esp32_deploy.arithmetic import SoftmaxScaling
-from esp32_deploy.lower import Addition, Convolution, Layer, Mean
-from esp32_deploy.requantize import ExactRequantization, FastRequantization
-from esp32_deploy.schedule import Place, Schedule, Stage, places, strip_pixels
+from esp32_deploy.compile.arithmetic import SoftmaxScaling
+from esp32_deploy.compile.lower import Addition, Convolution, Layer, Mean
+from esp32_deploy.compile.requantize import ExactRequantization, FastRequantization
+from esp32_deploy.compile.schedule import Place, Schedule, Stage, places, strip_pixels
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parents[1]
 KERNELS = "kernels"
 KERNEL_NAMESPACE = "esp32_deploy"
 

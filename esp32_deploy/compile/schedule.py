@@ -12,8 +12,8 @@ a time: the window then keeps kernel - stride rows of the wide plane, instead of
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from esp32_deploy.lower import Convolution, Layer, Program, Window
-from esp32_deploy.servable import StreamError
+from esp32_deploy.compile.lower import Convolution, Layer, Program, Window
+from esp32_deploy.compile.servable import StreamError
 
 # of kernels/stream.h and kernels/pointwise.h
 GROUP_CHANNELS = 8

@@ -16,7 +16,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from esp32_deploy.arithmetic import ADD_LEFT_SHIFT, INT32_MAX, INT32_MIN, AddScaling, Multiplier, add, requantize
+from esp32_deploy.compile.arithmetic import (
+    ADD_LEFT_SHIFT,
+    INT32_MAX,
+    INT32_MIN,
+    AddScaling,
+    Multiplier,
+    add,
+    requantize,
+)
 
 # no bound at all
 FAR = 1 << 40

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from esp32_deploy import emit, graph, lower, schedule, servable
-from esp32_deploy.graph import Graph
-from esp32_deploy.schedule import Schedule
+from esp32_deploy.compile import emit, graph, lower, schedule, servable
+from esp32_deploy.compile.graph import Graph
+from esp32_deploy.compile.schedule import Schedule
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from math import prod
 
 import numpy as np
 
-from esp32_deploy.arithmetic import FINEST_LOGITS, PROBABILITY_SCALE, PROBABILITY_ZERO_POINT, same_padding
-from esp32_deploy.graph import Graph, GraphError, Operator, Tensor
+from esp32_deploy.compile.arithmetic import FINEST_LOGITS, PROBABILITY_SCALE, PROBABILITY_ZERO_POINT, same_padding
+from esp32_deploy.compile.graph import Graph, GraphError, Operator, Tensor
 
 # larger than any image network for a microcontroller; keeps damaged files from asking for the impossible
 LARGEST_EXTENT = 4096
