@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from block_runs import SHARED_DATA, table
 
-from esp32_deploy import boards, library, patterns, tflm
+from esp32_deploy import boards, library
 from esp32_deploy.compile.compiler import Compiled, compile_file
-from esp32_deploy.simulate import TARGETS
-from esp32_deploy.verification import Verification, verify
+from esp32_deploy.verify import patterns, tflm
+from esp32_deploy.verify.simulate import TARGETS
+from esp32_deploy.verify.verification import Verification, verify
 
 INPUTS = 200
 MOST_PHOTOS = 60

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from esp32_deploy import inspection, library, manifest, meaning, patterns, recording, tflm, verification
+from esp32_deploy import library, manifest, meaning, recording
 from esp32_deploy.boards import BOARDS
 from esp32_deploy.compile import graph as graphs
 from esp32_deploy.compile import servable
@@ -17,8 +17,9 @@ from esp32_deploy.compile.graph import Graph
 from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.errors import DeployError, unexpected
 from esp32_deploy.pixels import RESIZE_MODES
-from esp32_deploy.simulate import TARGETS
-from esp32_deploy.tflm import TflmError
+from esp32_deploy.verify import inspection, patterns, tflm, verification
+from esp32_deploy.verify.simulate import TARGETS
+from esp32_deploy.verify.tflm import TflmError
 
 MODEL = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from esp32_deploy import arduino_rules, boards, interpreter, meaning, recording, tflm
+from esp32_deploy import arduino_rules, boards, interpreter, meaning, recording
 from esp32_deploy import manifest as manifests
 from esp32_deploy.arduino_rules import LibraryError
 from esp32_deploy.boards import BOARDS
@@ -26,6 +26,7 @@ from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.meaning import Meaning
+from esp32_deploy.verify import tflm
 
 Runtime = Literal["stream", "tflm"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from esp32_deploy import patterns
 from esp32_deploy.errors import DeployError
+from esp32_deploy.verify import patterns
 
 MOST_IMAGES = 4
 MOST_BYTES = 96 * 1024

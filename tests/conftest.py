@@ -33,8 +33,8 @@ def host_compiler(name):
 
 
 def toolchain(name):
-    """A target of esp32_deploy.simulate; skips as `need` does."""
-    from esp32_deploy.simulate import TARGETS
+    """A target of esp32_deploy.verify.simulate; skips as `need` does."""
+    from esp32_deploy.verify.simulate import TARGETS
 
     target = TARGETS[name]
     need([target.compiler, *target.runner[:1]], target.packages)

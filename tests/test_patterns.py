@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esp32_deploy import patterns, pixels
+from esp32_deploy import pixels
 from esp32_deploy.errors import DeployError
+from esp32_deploy.verify import patterns
 
 
 def test_patterns_begin_with_black_white_and_grey():

@@ -7,8 +7,8 @@ import pytest
 from conftest import host_compiler, toolchain
 from tiny_models import TinyModel, mobilenet, random_model, run_tflm, with_outputs
 
-from esp32_deploy import patterns, simulate, tflm
 from esp32_deploy.compile.compiler import compile_file
+from esp32_deploy.verify import patterns, simulate, tflm
 
 SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 

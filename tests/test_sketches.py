@@ -8,10 +8,11 @@ from PIL import Image
 from tiny_models import attentive_grid, mobilenet
 
 from block.measure.decode import decode
-from esp32_deploy import library, pixels, tflm
+from esp32_deploy import library, pixels
 from esp32_deploy.boards import BOARDS
 from esp32_deploy.compile import graph
 from esp32_deploy.manifest import Manifest
+from esp32_deploy.verify import tflm
 
 LABELS = ("apple", "banana", "mixed", "orange")
 FLAGS = sketches.SANITIZERS

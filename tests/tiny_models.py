@@ -7,7 +7,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from esp32_deploy.tflm import ARENA_BYTES
+from esp32_deploy.verify.tflm import ARENA_BYTES
 
 VERSION = 3
 OPTIONS = {

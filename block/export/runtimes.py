@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from block.errors import BlockError
-from esp32_deploy.tflm import ARENA_BYTES
+from esp32_deploy.verify.tflm import ARENA_BYTES
 
 if TYPE_CHECKING:
     from torch import nn

@@ -4,9 +4,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from esp32_deploy import boards, inspection, library, meaning, tflm
+from esp32_deploy import boards, library, meaning
 from esp32_deploy.compile import compiler, graph
 from esp32_deploy.compile.graph import GraphError
+from esp32_deploy.verify import inspection, tflm
 
 # the namespace of what is compiled only to be measured
 NAME = "measured"

@@ -1,6 +1,6 @@
 """TensorFlow Lite Micro on this machine, in a process of its own: native code that some models bring down.
 
-`python -m esp32_deploy.tflm MODEL INPUTS.npy OUTPUTS.npy` is that process. It writes outputs, and its allocator's
+`python -m esp32_deploy.verify.tflm MODEL INPUTS.npy OUTPUTS.npy` is that process. It writes outputs, and its allocator's
 report to standard error.
 """
 
@@ -51,7 +51,7 @@ def run(model: Path, inputs: np.ndarray) -> Run:
     with TemporaryDirectory() as folder:
         inputs_path, outputs_path = Path(folder) / "inputs.npy", Path(folder) / "outputs.npy"
         np.save(inputs_path, inputs)
-        command = [sys.executable, "-m", "esp32_deploy.tflm", str(model), str(inputs_path), str(outputs_path)]
+        command = [sys.executable, "-m", "esp32_deploy.verify.tflm", str(model), str(inputs_path), str(outputs_path)]
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         if done.returncode or not outputs_path.exists():
             reason = (

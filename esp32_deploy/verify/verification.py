@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from esp32_deploy import simulate
 from esp32_deploy.compile.compiler import Compiled
-from esp32_deploy.simulate import Target
+from esp32_deploy.verify import simulate
+from esp32_deploy.verify.simulate import Target
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from esp32_deploy.compile.compiler import Compiled
 from esp32_deploy.compile.emit import Source
 from esp32_deploy.errors import DeployError
 
-TARGETS_FOLDER = Path(__file__).parent / "targets"
+TARGETS_FOLDER = Path(__file__).resolve().parents[1] / "targets"
 PICOLIBC_SPECS = Path("/usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs")
 
 # what a person's own compiler would complain about, in the generated model only
