@@ -5,8 +5,8 @@ import zipfile
 
 import pytest
 
-from esp32_deploy import library
-from esp32_deploy.boards import BOARDS
+from esp32_deploy.arduino import library
+from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.manifest import Manifest
 from tests.conftest import SHARED_DATA
 

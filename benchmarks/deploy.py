@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from block_runs import SHARED_DATA, table
 
-from esp32_deploy import boards, library
+from esp32_deploy.arduino import boards, library
 from esp32_deploy.compile.compiler import Compiled, compile_file
 from esp32_deploy.verify import patterns, tflm
 from esp32_deploy.verify.simulate import TARGETS

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast, get_args
 
 from block.data.contract import SIZES_PX
 from block.errors import BlockError
-from esp32_deploy import arduino_rules
+from esp32_deploy.arduino import rules
 from esp32_deploy.manifest import COLOUR_CHANNELS, Decode, Task
 
 Cut = Literal["block_3_expand", "block_5", "block_6_expand"]
@@ -108,8 +108,8 @@ class Settings:
             )
         # now, and not when the library is made: that is after the training
         try:
-            arduino_rules.check_name(self.library_name, "--library-name")
-        except arduino_rules.LibraryError as error:
+            rules.check_name(self.library_name, "--library-name")
+        except rules.LibraryError as error:
             raise BlockError(str(error)) from error
 
     def cut_for(self, task: Task) -> Cut:

@@ -8,8 +8,9 @@ from typing import Any
 import click
 import numpy as np
 
-from esp32_deploy import library, manifest, meaning, recording
-from esp32_deploy.boards import BOARDS
+from esp32_deploy import manifest, meaning
+from esp32_deploy.arduino import library, recording
+from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.compile import graph as graphs
 from esp32_deploy.compile import servable
 from esp32_deploy.compile.compiler import compile_file, compile_graph

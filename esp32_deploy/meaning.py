@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from esp32_deploy import manifest as manifests
-from esp32_deploy.arduino_rules import LibraryError
+from esp32_deploy.arduino.rules import LibraryError
 from esp32_deploy.compile.arithmetic import (
     FINEST_LOGITS,
     PROBABILITY_SCALE,

@@ -1,7 +1,7 @@
 import pytest
 
-from esp32_deploy import arduino_rules
-from esp32_deploy.arduino_rules import LibraryError
+from esp32_deploy.arduino import rules
+from esp32_deploy.arduino.rules import LibraryError
 
 PROPERTIES = """name=fruit
 version=1.0.0
@@ -23,7 +23,7 @@ def files(properties=PROPERTIES, **more):
 
 @pytest.mark.parametrize("name", ["fruit", "fruit_spotter", "Fruit2", "a" * 32])
 def test_good_names_pass(name):
-    arduino_rules.check_name(name)
+    rules.check_name(name)
 
 
 @pytest.mark.parametrize(
@@ -50,11 +50,11 @@ def test_good_names_pass(name):
 )
 def test_bad_names_are_refused_with_the_reason(name, reason):
     with pytest.raises(LibraryError, match=reason):
-        arduino_rules.check_name(name)
+        rules.check_name(name)
 
 
 def test_a_whole_library_passes():
-    arduino_rules.check("fruit", files(**{"examples/Look/Look.ino": ""}))
+    rules.check("fruit", files(**{"examples/Look/Look.ino": ""}))
 
 
 @pytest.mark.parametrize(
@@ -76,4 +76,4 @@ def test_a_whole_library_passes():
 )
 def test_broken_rules_are_named(changed, message):
     with pytest.raises(LibraryError, match=message):
-        arduino_rules.check("fruit", changed)
+        rules.check("fruit", changed)

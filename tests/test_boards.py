@@ -1,6 +1,6 @@
 import pytest
 
-from esp32_deploy.boards import BOARDS, FREE_BYTES, LARGEST_BLOCK_BYTES, fits_without_psram, frame_sizes
+from esp32_deploy.arduino.boards import BOARDS, FREE_BYTES, LARGEST_BLOCK_BYTES, fits_without_psram, frame_sizes
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from tiny_models import TinyModel, mobilenet
 
-from esp32_deploy import library, meaning
-from esp32_deploy.arduino_rules import LibraryError
+from esp32_deploy import meaning
+from esp32_deploy.arduino import library
+from esp32_deploy.arduino.interpreter import resolver_method
+from esp32_deploy.arduino.library import cpp_literal, package
+from esp32_deploy.arduino.recording import SamplesError
+from esp32_deploy.arduino.rules import LibraryError
 from esp32_deploy.compile import graph
-from esp32_deploy.interpreter import resolver_method
-from esp32_deploy.library import cpp_literal, package
 from esp32_deploy.manifest import Manifest
-from esp32_deploy.recording import SamplesError
 
 LABELS = ("apple", "banana", "mixed", "orange")
 FILES = {

@@ -10,10 +10,11 @@ from click.testing import CliRunner
 from conftest import CLASSES, write_arrays
 from report_runs import classification_run, detection_run
 
-from block import console, reporting
+from block import console
 from block.__main__ import block
 from block.data import reading
 from block.data.contract import Outputs
+from block.pipeline import package
 from block.pipeline.run import Run
 from block.report import data_checks, gallery, page
 
@@ -201,7 +202,7 @@ def test_a_broken_report_is_a_warning_with_the_command_that_tries_again(classifi
 
     monkeypatch.setattr(page, "write", broken)
     data = reading.read(folder / "data")
-    reporting.write_report(Run(None, outputs, data, debug=False), console.Stages([reporting.STAGE]))
+    package.write_report(Run(None, outputs, data, debug=False), console.Stages([package.REPORT]))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("[1/1] report  failed")
     assert lines[1] == "Warning: everything but report.html is there; making that failed: ValueError: no ink left"

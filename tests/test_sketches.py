@@ -8,8 +8,9 @@ from PIL import Image
 from tiny_models import attentive_grid, mobilenet
 
 from block.measure.decode import decode
-from esp32_deploy import library, pixels
-from esp32_deploy.boards import BOARDS
+from esp32_deploy import pixels
+from esp32_deploy.arduino import library
+from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.compile import graph
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.verify import tflm

@@ -3,7 +3,7 @@ from tiny_models import attentive_grid, mobilenet
 
 from block.measure import footprint
 from block.report import summary
-from esp32_deploy import library
+from esp32_deploy.arduino import library
 from esp32_deploy.manifest import Manifest
 
 

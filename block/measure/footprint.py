@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from esp32_deploy import boards, library, meaning
+from esp32_deploy import meaning
+from esp32_deploy.arduino import boards, library
 from esp32_deploy.compile import compiler, graph
 from esp32_deploy.compile.graph import GraphError
 from esp32_deploy.verify import inspection, tflm

@@ -9,7 +9,7 @@ STAGES = LIBRARY, REPORT = ("Arduino library", "report")
 
 def package(run: Run, stages: console.Stages) -> None:
     """`<library-name>.zip` in the output folder; what fails is a warning with the command that tries again."""
-    from esp32_deploy import library
+    from esp32_deploy.arduino import library
 
     outputs, name = run.outputs, run.settings.library_name
     # the streaming compiler does not know products of matrices: these models take the interpreter

@@ -9,7 +9,7 @@ from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.measure.footprint import Footprint
 from block.report.results import FLOAT32, INT8, SplitScores
-from esp32_deploy import boards, interpreter
+from esp32_deploy.arduino import boards, interpreter
 from esp32_deploy.manifest import colour_of
 
 RUNTIME_NAMES = {

@@ -1,7 +1,7 @@
 """TensorFlow Lite Micro on this machine, in a process of its own: native code that some models bring down.
 
-`python -m esp32_deploy.verify.tflm MODEL INPUTS.npy OUTPUTS.npy` is that process. It writes outputs, and its allocator's
-report to standard error.
+`python -m esp32_deploy.verify.tflm MODEL INPUTS.npy OUTPUTS.npy` is that process. It writes outputs, and its
+allocator's report to standard error.
 """
 
 import re

@@ -14,10 +14,11 @@ from typing import Any, Literal, get_args
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from esp32_deploy import arduino_rules, boards, interpreter, meaning, recording
 from esp32_deploy import manifest as manifests
-from esp32_deploy.arduino_rules import LibraryError
-from esp32_deploy.boards import BOARDS
+from esp32_deploy import meaning
+from esp32_deploy.arduino import boards, interpreter, recording, rules
+from esp32_deploy.arduino.boards import BOARDS
+from esp32_deploy.arduino.rules import LibraryError
 from esp32_deploy.compile import compiler, emit, servable
 from esp32_deploy.compile import graph as graphs
 from esp32_deploy.compile.compiler import Compiled
@@ -36,7 +37,7 @@ DEFAULT_NAME = "vision_model"
 LIBRARY_VERSION = "1.0.0"
 AUTHOR = "The ESP32 vision block contributors"
 URL = "https://docs.espressif.com/projects/arduino-esp32/en/latest/libraries.html"
-TEMPLATES = Path(__file__).parent / "templates" / "library"
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "library"
 USE_TFLM = "Package it with --runtime tflm instead."
 # of a manifest's figures, those that say how good the network is
 QUALITY_FIGURES = ("accuracy", "loss", "f1", "precision", "recall")
@@ -92,7 +93,7 @@ def package(
     known = manifests.beside(model) if manifest is None else manifest
     meant = meaning.of(graph, known)
     name = known.name or DEFAULT_NAME
-    arduino_rules.check_name(name)
+    rules.check_name(name)
     compiled = _compiled(graph, name) if runtime == "stream" else None
     recorded = recording.record(samples, meant.input_shape)
     measured = tflm.run(model, recorded.images)
@@ -116,7 +117,7 @@ def package(
     texts["extras/deploy.json"] = _json(replace(meant.completed(known), name=name))
     contents = {path: text.encode() for path, text in texts.items()}
     contents[f"extras/{name}.tflite"] = content
-    arduino_rules.check(name, contents)
+    rules.check(name, contents)
     zipped = _zipped(name, contents)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out) as temporary:
