@@ -46,7 +46,7 @@ test: lint
 # TORCH_INDEX= builds with whichever torch pip finds by itself; not named, the Dockerfile's own index is used
 test-container: venv
 	docker build --tag $(IMAGE) $(if $(findstring command,$(origin TORCH_INDEX)),--build-arg TORCH_INDEX=$(TORCH_INDEX)) .
-	CONTAINER_IMAGE=$(IMAGE) REQUIRE_CONTAINER=1 $(BIN)/pytest container_tests
+	CONTAINER_IMAGE=$(IMAGE) REQUIRE_CONTAINER=1 $(BIN)/pytest tests/container
 
 test-arduino: venv
-	$(BIN)/pytest arduino_tests
+	$(BIN)/pytest tests/arduino

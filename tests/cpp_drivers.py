@@ -4,7 +4,7 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from conftest import host_compiler
+from toolchains import host_compiler
 
 from esp32_deploy.compile.emit import kernel_files
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import numpy as np
-from conftest import CLASSES, write_arrays
+from drawn_arrays import CLASSES, write_arrays
 from tiny_models import mobilenet
 
 from block.data import contract, reading

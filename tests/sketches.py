@@ -5,7 +5,7 @@ import subprocess
 import zipfile
 from pathlib import Path
 
-from conftest import host_compiler
+from toolchains import host_compiler
 
 STAND_INS = Path(__file__).parent / "arduino_stand_ins"
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")

@@ -5,7 +5,7 @@ import edge_impulse_recipe
 import numpy as np
 import pytest
 import torch
-from conftest import write_box_arrays
+from drawn_arrays import write_box_arrays
 
 from block import learn
 from block.data import reading

@@ -2,8 +2,8 @@ import shutil
 import time
 
 import pytest
-from conftest import need
 from report_runs import classification_run, detection_run
+from toolchains import need
 
 from block.data import reading
 from block.report import page

@@ -111,7 +111,7 @@ def test_the_archive_is_small():
         ".venv/bin/python3",
         "benchmarks/speed.py",
         "block/data/__pycache__/demo.cpython-311.pyc",
-        "container_tests/test_container.py",
+        "tests/container/test_container.py",
         "data/X_split_train.npy",
         "demo/photos/train/apple_1.jpg",
         "docs/experiments.md",

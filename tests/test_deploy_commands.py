@@ -3,9 +3,9 @@ import zipfile
 
 import pytest
 from click.testing import CliRunner
-from conftest import toolchain
 from test_simulate import odd_sizes, write
 from tiny_models import TinyModel, attentive_grid, mobilenet
+from toolchains import toolchain
 
 from esp32_deploy.__main__ import main
 from esp32_deploy.compile import graph

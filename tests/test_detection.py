@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from conftest import write_box_arrays
+from drawn_arrays import write_box_arrays
 from PIL import Image
 
 from block.__main__ import block

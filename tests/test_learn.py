@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import CLASSES, write_arrays, write_box_arrays
+from drawn_arrays import CLASSES, write_arrays, write_box_arrays
 from PIL import Image
 
 from block import console, learn

@@ -228,7 +228,7 @@ def test_packaging_needs_no_training_framework(tmp_path):
     write(tmp_path, small())
     (tmp_path / "labels.txt").write_text("\n".join(LABELS))
     code = (
-        "import sys\nfrom pathlib import Path\nfrom esp32_deploy import library\n"
+        "import sys\nfrom pathlib import Path\nfrom esp32_deploy.arduino import library\n"
         f"library.package(Path({str(tmp_path / 'model.tflite')!r}), Path({str(tmp_path / 'a.zip')!r}))\n"
         "print(sorted({'torch', 'tensorflow', 'block', 'onnx'} & set(sys.modules)))"
     )

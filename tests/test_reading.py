@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import CLASSES, write_arrays
+from drawn_arrays import CLASSES, write_arrays
 
 from block.data import reading
 from block.errors import BlockError

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from conftest import CLASSES, write_arrays
+from drawn_arrays import CLASSES, write_arrays
 from report_runs import classification_run, detection_run
 
 from block import console

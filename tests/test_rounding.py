@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from conftest import draw_squares
+from drawn_arrays import draw_squares
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn

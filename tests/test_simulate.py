@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import host_compiler, toolchain
 from tiny_models import TinyModel, mobilenet, random_model, run_tflm, with_outputs
+from toolchains import host_compiler, toolchain
 
 from esp32_deploy.compile.compiler import compile_file
 from esp32_deploy.verify import patterns, simulate, tflm

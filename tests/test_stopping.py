@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import write_arrays
+from drawn_arrays import write_arrays
 from test_learn import names
 
 ROOT = Path(__file__).resolve().parents[1]

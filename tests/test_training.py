@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import draw_squares
+from drawn_arrays import draw_squares
 from torch import nn
 
 from block.data.reading import Split

@@ -2,7 +2,7 @@ import signal
 
 import numpy as np
 import pytest
-from conftest import write_arrays
+from drawn_arrays import write_arrays
 from hypothesis import given
 from hypothesis import strategies as st
 

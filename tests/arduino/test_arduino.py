@@ -4,11 +4,11 @@ import subprocess
 import zipfile
 
 import pytest
+from shared_data import SHARED_DATA
 
 from esp32_deploy.arduino import library
 from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.manifest import Manifest
-from tests.conftest import SHARED_DATA
 
 CORE = "esp32:esp32"
 BOARD_IDS = {"ai-thinker": "esp32cam", "esp-eye": "esp32", "xiao-s3": "XIAO_ESP32S3"}

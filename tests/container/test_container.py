@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 import pytest
-
-from tests.conftest import SHARED_DATA, write_arrays
+from drawn_arrays import write_arrays
+from shared_data import SHARED_DATA
 
 MODELS = {"model.onnx", "model.tflite", "model_quantized_int8_io.tflite"}
 RESULTS = MODELS | {"weights.pt", "settings.json", "history.csv", "labels.txt", "metrics.json", "deploy.json"}
