@@ -21,7 +21,7 @@ def test_nothing_is_declared_where_the_native_operators_load():
         "library = torch.library.Library('torchvision', 'DEF')\n"
         "library.define('nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')\n"
         "library.define('qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor')\n"
-        "from block.data import torchvision_compat\n"
+        "from block.model import torchvision_compat\n"
         "torchvision_compat.import_transforms()\n"
         "print(len(torchvision_compat._declared))"
     )
@@ -32,7 +32,7 @@ def test_nothing_is_declared_where_the_native_operators_load():
 def test_other_import_errors_are_not_swallowed():
     program = (
         "import sys, types\n"
-        "from block.data import torchvision_compat\n"
+        "from block.model import torchvision_compat\n"
         "def broken(name):\n"
         "    raise RuntimeError('something else')\n"
         "torchvision_compat.importlib = types.SimpleNamespace(import_module=broken)\n"
