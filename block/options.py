@@ -8,9 +8,10 @@ from typing import Any
 import click
 
 from block.photos.labels import LABEL_SOURCES
-from block.settings import CUTS, LOSSES, WIDTHS, PhotoSettings, Settings
-from esp32_deploy.manifest import COLOUR_CHANNELS, DECODES, TASKS
+from block.settings import WIDTHS, PhotoSettings, Settings
+from block.words import CUTS, LOSSES
 from esp32_deploy.pixels import RESIZE_MODES
+from esp32_deploy.words import COLOUR_CHANNELS, DECODES, TASKS
 
 Command = Callable[..., Any]
 DEFAULTS = {name: field.default for name, field in Settings.__dataclass_fields__.items()}

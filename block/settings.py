@@ -3,21 +3,17 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, cast
 
-from block.data.contract import SIZES_PX
 from block.errors import BlockError
+from block.words import SIZES_PX, Cut, Loss
 from esp32_deploy.arduino import rules
-from esp32_deploy.manifest import COLOUR_CHANNELS, Decode, Task
+from esp32_deploy.words import COLOUR_CHANNELS, Decode, Task
 
-Cut = Literal["block_3_expand", "block_5", "block_6_expand"]
-CUTS: tuple[Cut, ...] = get_args(Cut)
 # the seed's cut for classification, Edge Impulse's for detection
 AUTO_CUTS: dict[Task, Cut] = {"classification": "block_5", "detection": "block_6_expand"}
 # by cross-validation and on validation photos: see docs/experiments.md
 AUTO_BATCH_SIZES: dict[Task, int] = {"classification": 32, "detection": 8}
-Loss = Literal["softmax", "edge-impulse"]
-LOSSES: tuple[Loss, ...] = get_args(Loss)
 # the fields of Settings that a classifier has no use for
 DETECTION_CHOICES = ("attention", "decode", "loss")
 # those of PhotoSettings that arrays have settled before

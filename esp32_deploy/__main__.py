@@ -8,7 +8,7 @@ from typing import Any
 import click
 import numpy as np
 
-from esp32_deploy import manifest, meaning
+from esp32_deploy import manifest, meaning, words
 from esp32_deploy.arduino import library, recording
 from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.compile import graph as graphs
@@ -96,7 +96,7 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 )
 @click.option(
     "--decode",
-    type=click.Choice(manifest.DECODES),
+    type=click.Choice(words.DECODES),
     help="How a grid becomes objects: as it was trained to.  [default: the manifest's, or fuse]",
 )
 @click.option("--samples", type=FILE, help="Images (.npy) for the self-test.  [default: seeded patterns]")

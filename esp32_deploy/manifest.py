@@ -1,29 +1,17 @@
 """deploy.json: what a board must know beside the model. What it says, read and checked."""
 
 import json
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
-from esp32_deploy.compile.arithmetic import PROBABILITY_SCALE
 from esp32_deploy.errors import DeployError
 from esp32_deploy.pixels import RESIZE_MODES
-
-Task = Literal["classification", "detection"]
-Decode = Literal["peaks", "fuse"]
-TASKS: tuple[Task, ...] = get_args(Task)
-DECODES: tuple[Decode, ...] = get_args(Decode)
-COLOUR_CHANNELS = {"rgb": 3, "grayscale": 1}
+from esp32_deploy.words import COLOUR_CHANNELS, DECODES, TASKS, Decode, Task
 
 VERSION = 1
 FILE_NAME = "deploy.json"
 LABELS_FILE_NAME = "labels.txt"
-
-# below this probability a board says "not sure", or sees no object
-THRESHOLDS: dict[Task, float] = {"classification": 0.6, "detection": 0.5}
-SCORE_STEPS = int(1 / PROBABILITY_SCALE)
-"""Of an int8 softmax."""
 
 
 class ManifestError(DeployError):
@@ -114,19 +102,6 @@ def read_labels(path: Path) -> tuple[str, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ManifestError(f"{path} cannot be read: {error}.") from error
     return tuple(line.strip() for line in lines if line.strip())
-
-
-def colour_of(channels: int) -> str:
-    """What images of so many channels are called; raises ManifestError for those that no camera gives."""
-    for name, count in COLOUR_CHANNELS.items():
-        if count == channels:
-            return name
-    raise ManifestError(f"Images of {channels} channels are neither {' nor '.join(COLOUR_CHANNELS)}.")
-
-
-def least_score(threshold: float) -> int:
-    """The least number of 256ths that reaches a threshold; none is never enough."""
-    return max(1, math.ceil(threshold * SCORE_STEPS))
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from esp32_deploy import manifest as manifests
 from esp32_deploy.arduino.rules import LibraryError
 from esp32_deploy.compile.arithmetic import (
     FINEST_LOGITS,
@@ -14,7 +13,8 @@ from esp32_deploy.compile.arithmetic import (
     softmax_scaling,
 )
 from esp32_deploy.compile.graph import Graph, Tensor
-from esp32_deploy.manifest import COLOUR_CHANNELS, Decode, Manifest, Task
+from esp32_deploy.manifest import Manifest
+from esp32_deploy.words import COLOUR_CHANNELS, DEFAULT_THRESHOLDS, Decode, Task, colour_of, least_score
 
 # peaks asks for a network that shares each object among cells, which only a manifest can tell
 DEFAULT_DECODE: Decode = "fuse"
@@ -43,7 +43,7 @@ class Meaning:
     @property
     def least_score(self) -> int:
         """The threshold in 256ths."""
-        return manifests.least_score(self.threshold)
+        return least_score(self.threshold)
 
     def completed(self, manifest: Manifest) -> Manifest:
         """The manifest with what follows from the model; how images were made square stays unknown where it is."""
@@ -76,7 +76,7 @@ def of(graph: Graph, manifest: Manifest) -> Meaning:
         raise LibraryError(
             f"The model's grid of {columns} x {rows} cells does not divide {width} x {height} px evenly."
         )
-    colour = manifests.colour_of(channels)
+    colour = colour_of(channels)
     if manifest.colour not in (None, colour):
         raise LibraryError(f"The manifest says {manifest.colour}, but the model takes {channels} channels.")
     return Meaning(
@@ -84,7 +84,7 @@ def of(graph: Graph, manifest: Manifest) -> Meaning:
         labels=_labels(manifest, outputs - (1 if task == "detection" else 0)),
         colour=colour,
         resize=manifest.resize or UNKNOWN_RESIZE,
-        threshold=manifests.THRESHOLDS[task] if manifest.threshold is None else manifest.threshold,
+        threshold=DEFAULT_THRESHOLDS[task] if manifest.threshold is None else manifest.threshold,
         decode=(manifest.decode or DEFAULT_DECODE) if task == "detection" else None,
         softmax=_softmax(graph.outputs[0], task),
         input_shape=input_shape,

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from block.measure.decode import Detection, decode
-from esp32_deploy.manifest import least_score
 from esp32_deploy.verify import patterns, tflm
+from esp32_deploy.words import least_score
 
 MOST = 64
 FIELDS = ("x", "y", "width", "height", "center_x", "center_y")

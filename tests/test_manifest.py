@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from esp32_deploy import manifest
+from esp32_deploy import manifest, words
 from esp32_deploy.manifest import Manifest, ManifestError
 
 WRITTEN = {
@@ -72,11 +72,13 @@ def test_labels_beside_the_model_are_the_second_choice(tmp_path):
 
 
 def test_channels_have_a_colour_or_are_refused():
-    assert [manifest.colour_of(channels) for channels in (3, 1)] == ["rgb", "grayscale"]
-    with pytest.raises(ManifestError, match="Images of 4 channels are neither rgb nor grayscale"):
-        manifest.colour_of(4)
+    assert [words.colour_of(channels) for channels in (3, 1)] == ["rgb", "grayscale"]
+    with pytest.raises(
+        words.ColourError, match="The images have 4 channels; 1 \\(grayscale\\) or 3 \\(rgb\\) are expected"
+    ):
+        words.colour_of(4)
 
 
 @pytest.mark.parametrize(("threshold", "steps"), [(0.6, 154), (0.5, 128), (1.0, 256), (0.001, 1), (1e-9, 1)])
 def test_thresholds_in_the_steps_of_a_softmax(threshold, steps):
-    assert manifest.least_score(threshold) == steps
+    assert words.least_score(threshold) == steps

@@ -12,8 +12,8 @@ from tiny_models import mobilenet
 from block.__main__ import block
 from block.report import predict
 from block.report.predict import Seer
-from esp32_deploy.manifest import THRESHOLDS
 from esp32_deploy.meaning import UNKNOWN_RESIZE, Meaning
+from esp32_deploy.words import DEFAULT_THRESHOLDS
 
 ROOT = Path(__file__).resolve().parents[1]
 LABELS = ["apple", "banana", "mixed", "orange"]
@@ -175,7 +175,7 @@ def test_a_manifest_that_says_something_impossible_is_refused(model, tmp_path, n
 
 def test_what_a_manifest_leaves_open_is_as_on_the_board(model):
     model.with_name("deploy.json").write_text(json.dumps({"labels": LABELS, "threshold": None}))
-    assert predict.load(model).meaning.threshold == THRESHOLDS["classification"]
+    assert predict.load(model).meaning.threshold == DEFAULT_THRESHOLDS["classification"]
 
 
 def test_photos_are_never_overwritten_by_their_pictures(model, tmp_path):

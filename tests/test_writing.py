@@ -6,8 +6,9 @@ from drawn_arrays import write_arrays
 from hypothesis import given
 from hypothesis import strategies as st
 
-from block.data import contract, reading
+from block.data import reading
 from block.data.writing import ArrayFile, block_writer
+from block.words import SPLITS
 
 
 @given(st.integers(0, 300))
@@ -26,7 +27,7 @@ def test_an_array_written_row_by_row_is_a_plain_npy_file(tmp_path_factory, rows)
 def test_what_was_written_is_read_back(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 48, 48, 3), dtype=np.uint8)
     splits = ["train", "train", "validation", "validation", "holdout", "train"]
-    with block_writer(tmp_path, ["a", "b"], 48, 3, {"resize_mode": "crop"}, contract.SPLITS) as writer:
+    with block_writer(tmp_path, ["a", "b"], 48, 3, {"resize_mode": "crop"}, SPLITS) as writer:
         for number, split in enumerate(splits):
             writer.append(split, pixels[number], number % 2, f"photo {number}")
     data = reading.read(tmp_path)

@@ -14,14 +14,12 @@ from typing import Any
 from block.errors import BlockError
 from esp32_deploy.files import replacing
 from esp32_deploy.manifest import FILE_NAME as DEPLOY_FILE_NAME
-from esp32_deploy.manifest import LABELS_FILE_NAME, Task
+from esp32_deploy.manifest import LABELS_FILE_NAME
+from esp32_deploy.words import Task
 
 # train_input.json's words for them
 MODES: dict[Task, str] = {"classification": "classification", "detection": "object-detection"}
 
-SPLITS = ("train", "validation", "holdout")
-# what is learned from in the end where a holdout judges
-TRAINING_SPLITS = ("train", "validation")
 FEATURE_FILES = {"train": "X_split_train.npy", "validation": "X_split_test.npy", "holdout": "X_holdout.npy"}
 LABEL_FILES = {"train": "Y_split_train.npy", "validation": "Y_split_test.npy", "holdout": "Y_holdout.npy"}
 INFO_FILE = "train_input.json"
@@ -30,7 +28,6 @@ PHOTOS_FILE = "photos.json"
 
 # what a run writes beside prepared photos, and what its conversion needs of the folder for temporary files
 LEAST_FREE_BYTES = 50 * 1024 * 1024
-SIZES_PX = range(48, 321, 8)
 
 
 @dataclass(frozen=True)

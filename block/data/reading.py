@@ -9,19 +9,10 @@ import numpy as np
 
 from block.data.boxes import is_box_file, read_boxes
 from block.data.classes import check_labels, check_names, class_indices, class_names, numbered_classes
-from block.data.contract import (
-    FEATURE_FILES,
-    INFO_FILE,
-    LABEL_FILES,
-    MODES,
-    PHOTOS_FILE,
-    SAMPLE_IDS_FILE,
-    SIZES_PX,
-    SPLITS,
-    read_json,
-)
+from block.data.contract import FEATURE_FILES, INFO_FILE, LABEL_FILES, MODES, PHOTOS_FILE, SAMPLE_IDS_FILE, read_json
 from block.errors import BlockError
-from esp32_deploy.manifest import Task
+from block.words import SIZES_PX, SPLITS
+from esp32_deploy.words import Task
 
 NPY_MAGIC = b"\x93NUMPY"
 ROWS_PER_CHECK = 256

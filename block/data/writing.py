@@ -8,18 +8,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from block.data.boxes import write_boxes
-from block.data.contract import (
-    FEATURE_FILES,
-    INFO_FILE,
-    LABEL_FILES,
-    MODES,
-    PHOTOS_FILE,
-    SAMPLE_IDS_FILE,
-    SPLITS,
-    write_json,
-)
+from block.data.contract import FEATURE_FILES, INFO_FILE, LABEL_FILES, MODES, PHOTOS_FILE, SAMPLE_IDS_FILE, write_json
+from block.words import SPLITS
 from esp32_deploy.files import replacing
-from esp32_deploy.manifest import Task
+from esp32_deploy.words import Task
 
 # little-endian on every machine
 FLOAT32 = np.dtype("<f4")

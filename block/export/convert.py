@@ -15,7 +15,7 @@ from block.errors import BlockError
 from esp32_deploy import pixels
 from esp32_deploy.compile import graph
 from esp32_deploy.files import replacing
-from esp32_deploy.manifest import Task
+from esp32_deploy.words import Task
 
 if TYPE_CHECKING:
     from torch import nn

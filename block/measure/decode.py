@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from esp32_deploy.manifest import SCORE_STEPS, Decode, least_score
+from esp32_deploy.words import SCORE_STEPS, Decode, least_score
 
 # a certain object's: an int8 softmax ends here
 WHOLE = SCORE_STEPS - 1

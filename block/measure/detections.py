@@ -8,7 +8,7 @@ import numpy as np
 
 from block.measure.decode import Detection, decode
 from block.measure.evaluate import ratios
-from esp32_deploy.manifest import Decode
+from esp32_deploy.words import Decode
 
 # a threshold that splits validation photos best is looked for among these
 THRESHOLDS = tuple(step / 40 for step in range(4, 39))

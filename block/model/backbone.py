@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from block import console
 from block.errors import BlockError
-from block.settings import Cut
+from block.words import Cut
 from esp32_deploy.files import replacing
 
 WEIGHTS_VARIABLE = "BLOCK_WEIGHTS"

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from block.model.network import Detector, NetworkShape
-from block.settings import Loss
-from esp32_deploy.manifest import Decode
+from block.words import Loss
+from esp32_deploy.words import Decode
 
 # how much more a cell with an object counts than one without in Edge Impulse's FOMO
 EDGE_IMPULSE_OBJECT_WEIGHT = 100.0

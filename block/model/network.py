@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from block.model.attention import SelfAttention
-from block.settings import Cut
+from block.words import Cut
 
 # MobileNetV2 (Sandler et al. 2018), table 2, as far as the cut: expansion t, channels c, repeats n, first stride s
 STEM_CHANNELS = 32

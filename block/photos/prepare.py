@@ -10,15 +10,15 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from block.data.boxes import move_boxes
-from block.data.contract import SPLITS
 from block.data.writing import block_writer
 from block.errors import BlockError
 from block.photos.boxes import BOX_SOURCES, PhotoBoxes, choose_boxes, has_boxes
 from block.photos.folder import EXAMPLES, PHOTO_SUFFIXES, PhotoFolder, photo_name, some, walk
 from block.photos.labels import AmbiguousLabelsError, choose_labels
 from block.photos.splits import choose_splits
-from esp32_deploy.manifest import Task
+from block.words import SPLITS
 from esp32_deploy.pixels import image_to_input
+from esp32_deploy.words import Task
 
 UNREADABLE_PERCENT = 10
 

@@ -7,11 +7,11 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from block.data.contract import SPLITS
 from block.errors import BlockError
 from block.photos.folder import PhotoFolder, some, split_folders
 from block.photos.labels import EXPORT_FILES, export_entries
-from esp32_deploy.manifest import Task
+from block.words import SPLITS
+from esp32_deploy.words import Task
 
 # Pascal VOC's lists of photos; the later ones are more particular and override the earlier.
 VOC_LISTS = {"trainval": "train", "train": "train", "val": "validation", "test": "holdout"}

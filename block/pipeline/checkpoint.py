@@ -10,7 +10,7 @@ from block.errors import BlockError
 from block.pipeline.run import Run, build_network
 from block.settings import from_dict
 from esp32_deploy.files import replacing
-from esp32_deploy.manifest import Task
+from esp32_deploy.words import Task
 
 if TYPE_CHECKING:
     from torch import nn

@@ -6,9 +6,9 @@ import numpy as np
 
 from block import console
 from block.console import say, warn
-from block.data.contract import TRAINING_SPLITS
 from block.pipeline import checkpoint, export, judge, stopping, trial
 from block.pipeline.run import Run, build_network, network_shape
+from block.words import TRAINING_SPLITS
 
 if TYPE_CHECKING:
     import torch

@@ -2,7 +2,8 @@
 
 from block import console
 from block.pipeline.run import Run, network_shape
-from esp32_deploy.manifest import Manifest, colour_of
+from esp32_deploy.manifest import Manifest
+from esp32_deploy.words import colour_of
 
 STAGES = LIBRARY, REPORT = ("Arduino library", "report")
 

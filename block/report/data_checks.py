@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from block.data.reading import BlockData
-from esp32_deploy.manifest import Task
+from esp32_deploy.words import Task
 
 ROWS_AT_ONCE = 32
 BLOCK_ROWS = 512

@@ -17,15 +17,15 @@ from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.errors import BlockError
 from block.report import charts, data_checks, gallery
-from block.report.results import FLOAT32, INT8, METRICS_VERSION, NOT_SURE_THRESHOLD
-from block.report.summary import NOTABLE_DROP, RUNTIME_NAMES, board_text, memory_bytes
+from block.report.results import METRICS_VERSION, NOT_SURE_THRESHOLD
+from block.report.summary import NOTABLE_DROP, board_text, memory_bytes
+from block.words import FLOAT32, INT8, RUNTIME_NAMES, SPLIT_WORDS
 from esp32_deploy.files import replacing
 
 TEMPLATE = "page.html.j2"
 BACKGROUND = "background"
 # how the filter knows photos without any object
 NO_CLASS = "none"
-SPLIT_WORDS = {"train": "training", "validation": "validation", "holdout": "test"}
 # of a share that was counted on a sample, the interval that holds the true one 19 times out of 20
 DEVIATIONS = 1.96
 

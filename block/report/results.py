@@ -19,12 +19,14 @@ from block.measure.detections import match
 from block.measure.evaluate import agreement
 from block.measure.footprint import Footprint
 from block.settings import Settings
+from block.words import FLOAT32, INT8
 from esp32_deploy.files import replacing
-from esp32_deploy.manifest import THRESHOLDS, Manifest, colour_of
+from esp32_deploy.manifest import Manifest
+from esp32_deploy.words import DEFAULT_THRESHOLDS, colour_of
 
 METRICS_VERSION = 1
 # below this probability a board says "not sure"; Studio's own default for classifiers
-NOT_SURE_THRESHOLD = THRESHOLDS["classification"]
+NOT_SURE_THRESHOLD = DEFAULT_THRESHOLDS["classification"]
 PACKAGES = (
     "esp32-vision-block",
     "torch",
@@ -43,9 +45,6 @@ PACKAGES = (
 
 # Linux counts a process's peak memory in KB, macOS in bytes
 KILOBYTES_PER_MB = 1024**2 if sys.platform == "darwin" else 1024
-
-# what was learned, and what the board makes of it
-FLOAT32, INT8 = "torch", "tflm_int8"
 
 CLASS_COLUMNS = ("split", "name", "label", "int8_label", "int8_confidence", "float32_label", "float32_confidence")
 BOX_COLUMNS = (

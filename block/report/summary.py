@@ -8,16 +8,11 @@ from block.console import say, warn
 from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.measure.footprint import Footprint
-from block.report.results import FLOAT32, INT8, SplitScores
+from block.report.results import SplitScores
+from block.words import FLOAT32, INT8, RUNTIME_NAMES
 from esp32_deploy.arduino import boards, interpreter
-from esp32_deploy.manifest import colour_of
+from esp32_deploy.words import colour_of
 
-RUNTIME_NAMES = {
-    "torch": "PyTorch, as trained",
-    "onnx": "ONNX Runtime",
-    "tflite_float32": "TensorFlow Lite float32",
-    "tflm_int8": "TensorFlow Lite Micro int8",
-}
 COLOUR_WORDS = {"rgb": "RGB", "grayscale": "grayscale"}
 # what is shown of each runtime, the first is what a model is judged by
 CLASS_FIGURES = {"accuracy": "{:.1%}", "loss": "{:.4f}"}

@@ -1,0 +1,34 @@
+"""The words that training and board share: tasks, decoders, colours, and the steps that probabilities count in."""
+
+import math
+from typing import Literal, get_args
+
+from esp32_deploy.errors import DeployError
+
+Task = Literal["classification", "detection"]
+Decode = Literal["peaks", "fuse"]
+TASKS: tuple[Task, ...] = get_args(Task)
+DECODES: tuple[Decode, ...] = get_args(Decode)
+COLOUR_CHANNELS = {"rgb": 3, "grayscale": 1}
+
+DEFAULT_THRESHOLDS: dict[Task, float] = {"classification": 0.6, "detection": 0.5}
+"""Confidence threshold where nothing chose another one: below it the answer is "not sure", or there is no object."""
+SCORE_STEPS = 256
+"""Probabilities count in 256ths, the steps of an int8 softmax."""
+
+
+class ColourError(DeployError):
+    """Images with a number of channels that no camera gives."""
+
+
+def colour_of(channels: int) -> str:
+    """The name of a number of colour channels: rgb or grayscale; raises ColourError for other numbers."""
+    for name, count in COLOUR_CHANNELS.items():
+        if count == channels:
+            return name
+    raise ColourError(f"The images have {channels} channels; 1 (grayscale) or 3 (rgb) are expected.")
+
+
+def least_score(threshold: float) -> int:
+    """The smallest number of 256ths that reaches a threshold. At least 1, so that an empty cell never counts."""
+    return max(1, math.ceil(threshold * SCORE_STEPS))
