@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from block_runs import SHARED_DATA, table
 
+from esp32_deploy import photos
 from esp32_deploy.arduino import boards, library
 from esp32_deploy.compile.compiler import Compiled, compile_file
 from esp32_deploy.verify import patterns, tflm
-from esp32_deploy.verify.simulate import TARGETS
-from esp32_deploy.verify.verification import Verification, verify
+from esp32_deploy.verify.simulate import TARGETS, Verification, verify
 
 INPUTS = 200
 MOST_PHOTOS = 60
@@ -74,7 +74,7 @@ def _measured(path: Path) -> Measured:
     print(f"{path.stem} ...", flush=True)
     compiled = compile_file(path, NAME)
     images = _images(compiled.input_shape)
-    batches = [tflm.run(path, images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+    batches = [tflm.interpret(path, images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     expected = np.concatenate([batch.outputs for batch in batches])
     runs = {name: verify(compiled, images, expected, target) for name, target in TARGETS.items()}
     return Measured(path, compiled, batches[0].arena_bytes, runs)
@@ -82,8 +82,8 @@ def _measured(path: Path) -> Measured:
 
 def _images(shape: tuple[int, int, int]) -> np.ndarray:
     folder = SHARED_DATA / "fruit" / "test"
-    photos = patterns.photos(folder, shape, MOST_PHOTOS) if folder.is_dir() else np.zeros((0, *shape), np.int8)
-    return np.concatenate([patterns.patterns(shape, INPUTS - len(photos)), photos])
+    found = photos.model_inputs(folder, shape, MOST_PHOTOS) if folder.is_dir() else np.zeros((0, *shape), np.int8)
+    return np.concatenate([patterns.patterns(shape, INPUTS - len(found)), found])
 
 
 def _memory_row(one: Measured) -> list[str]:

@@ -9,6 +9,7 @@ import click
 import numpy as np
 
 from esp32_deploy import manifest, meaning, words
+from esp32_deploy import photos as photo_files
 from esp32_deploy.arduino import library, recording
 from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.compile import graph as graphs
@@ -18,8 +19,7 @@ from esp32_deploy.compile.graph import Graph
 from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.errors import DeployError, unexpected
 from esp32_deploy.pixels import RESIZE_MODES
-from esp32_deploy.verify import inspection, patterns, tflm, verification
-from esp32_deploy.verify.simulate import TARGETS
+from esp32_deploy.verify import inspection, patterns, simulate, tflm
 from esp32_deploy.verify.tflm import TflmError
 
 MODEL = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -160,7 +160,9 @@ def inspect(model: Path, as_json: bool) -> None:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Run as many photos of this folder too.  [default: none]",
 )
-@click.option("--target", type=click.Choice(sorted(TARGETS)), default="host", show_default=True, help="Where to run.")
+@click.option(
+    "--target", type=click.Choice(sorted(simulate.TARGETS)), default="host", show_default=True, help="Where to run."
+)
 @JSON
 @DEBUG
 def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: bool) -> None:
@@ -171,8 +173,8 @@ def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: 
     compiled = compile_file(model, NAME)
     images = patterns.patterns(compiled.input_shape, inputs)
     if photos is not None:
-        images = np.concatenate([images, patterns.photos(photos, compiled.input_shape, inputs)])
-    result = verification.verify(compiled, images, tflm.outputs(model, images), TARGETS[target])
+        images = np.concatenate([images, photo_files.model_inputs(photos, compiled.input_shape, inputs)])
+    result = simulate.verify(compiled, images, tflm.outputs(model, images), simulate.TARGETS[target])
     click.echo(json.dumps(result.as_dict()) if as_json else _lines(result.as_dict()))
     if result.first_difference is not None:
         raise click.ClickException(

@@ -14,6 +14,9 @@ RESIZE_MODES = ("squash", "crop", "fit")
 # grey stays the same grey.
 GRAY_WEIGHTS = (77, 150, 29)
 
+INT8_OFFSET = 128
+"""From int8 to the unsigned byte that stands for it."""
+
 # Integers below these are exact in floating point, sums and products of them included.
 FLOAT32_EXACT = 2**24
 FLOAT64_EXACT = 2**53
@@ -69,6 +72,16 @@ def image_to_input(image: np.ndarray, size: int, mode: str, channels: int) -> np
         raise ValueError(f"expected an RGB image and 1 or 3 channels, got shape {image.shape} and {channels}")
     resized = resize(image, size, mode)
     return grayscale(resized) if channels == 1 else resized
+
+
+def int8_from_bytes(values: np.ndarray) -> np.ndarray:
+    """Bytes 0..255 as int8 of the same shape: value - 128, which is what models take for pixels."""
+    return (values.astype(np.int16) - INT8_OFFSET).astype(np.int8)
+
+
+def bytes_from_int8(values: np.ndarray) -> np.ndarray:
+    """int8 as bytes 0..255 of the same shape: value + 128, which is what the generated C++ computes with."""
+    return (values.astype(np.int16) + INT8_OFFSET).astype(np.uint8)
 
 
 def grayscale(rgb: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from block.data.boxes import is_box_file, move_boxes, read_boxes, write_boxes
 from block.errors import BlockError
 from block.photos.boxes import choose_boxes
 from block.photos.folder import PhotoFolder
-from block.photos.prepare import read_photo
+from esp32_deploy.photos import read_photo
 from esp32_deploy.pixels import RESIZE_MODES, resize
 
 

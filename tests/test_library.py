@@ -11,8 +11,7 @@ from tiny_models import TinyModel, mobilenet
 
 from esp32_deploy import meaning
 from esp32_deploy.arduino import library
-from esp32_deploy.arduino.interpreter import resolver_method
-from esp32_deploy.arduino.library import cpp_literal, package
+from esp32_deploy.arduino.library import cpp_literal, package, resolver_method
 from esp32_deploy.arduino.recording import SamplesError
 from esp32_deploy.arduino.rules import LibraryError
 from esp32_deploy.compile import graph

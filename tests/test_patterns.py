@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from esp32_deploy import pixels
+from esp32_deploy import photos, pixels
 from esp32_deploy.errors import DeployError
 from esp32_deploy.verify import patterns
 
@@ -22,11 +22,11 @@ def test_patterns_are_the_same_every_time():
 def test_photos_are_sized_as_on_the_board(tmp_path):
     photo = np.random.default_rng(0).integers(0, 256, (9, 12, 3)).astype(np.uint8)
     Image.fromarray(photo).save(tmp_path / "photo.png")
-    (image,) = patterns.photos(tmp_path, (4, 4, 3), 5)
+    (image,) = photos.model_inputs(tmp_path, (4, 4, 3), 5)
     expected = pixels.image_to_input(photo, 4, "squash", 3)
-    np.testing.assert_array_equal(image.astype(np.int16) + 128, expected)
+    np.testing.assert_array_equal(pixels.bytes_from_int8(image), expected)
 
 
 def test_a_folder_without_photos_is_named(tmp_path):
     with pytest.raises(DeployError, match="has no photos"):
-        patterns.photos(tmp_path, (4, 4, 3), 5)
+        photos.model_inputs(tmp_path, (4, 4, 3), 5)

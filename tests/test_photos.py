@@ -12,7 +12,8 @@ from PIL import Image
 
 from block.data import contract, reading
 from block.errors import BlockError
-from block.photos.prepare import UnreadablePhotoError, is_photo_folder, prepare, read_photo
+from block.photos.prepare import is_photo_folder, prepare
+from esp32_deploy.photos import UnreadablePhotoError, read_photo
 
 SIZE = 48
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

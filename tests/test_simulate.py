@@ -130,7 +130,7 @@ def test_outputs_equal_those_of_tflm_without_a_fault(make, tmp_path):
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 15)
     expected = tflm.outputs(path, images)
-    run = simulate.run(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
+    run = simulate.simulate(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
     assert len(np.unique(expected)) > 5
 
@@ -140,7 +140,7 @@ def test_random_networks_equal_tflm_without_a_fault(seed, tmp_path):
     path = write(tmp_path, random_model(seed))
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 8)
-    run = simulate.run(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
+    run = simulate.simulate(compiled, images, toolchain("host"), tmp_path, SANITIZERS)
     expected = tflm.outputs(path, images)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
 
@@ -148,7 +148,7 @@ def test_random_networks_equal_tflm_without_a_fault(seed, tmp_path):
 def tapped_planes(compiled, images, folder):
     tap = folder / "tap.h"
     tap.write_text(f'#define TAP_FILE "{folder / "tap.bin"}"\n{TAP}')
-    simulate.run(compiled, images, toolchain("host"), folder, ("-include", str(tap)))
+    simulate.simulate(compiled, images, toolchain("host"), folder, ("-include", str(tap)))
     planes = {
         number: np.full((plane.height, plane.width, plane.channels), 999, np.int16)
         for number, plane in enumerate(compiled.schedule.program.planes)
@@ -224,7 +224,17 @@ def test_a_missing_tool_is_named_with_its_package(tmp_path):
     with pytest.raises(
         simulate.SimulationError, match=r"no-such-compiler.* is missing; on Debian install: gcc-riscv64"
     ):
-        simulate.run(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
+        simulate.simulate(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
+
+
+def test_a_compiler_without_its_c_library_is_named_with_the_package(tmp_path):
+    compiled = compile_file(write(tmp_path, branches()), "fruit")
+    host_compiler("gcc")
+    # as Debian's cross compilers are without their picolibc package: no standard header is found
+    target = replace(simulate.TARGETS["xtensa"], compiler="gcc", flags=("-nostdinc",), runner=())
+    assert target.missing == ["the C library of gcc"]
+    with pytest.raises(simulate.SimulationError, match=r"the C library of gcc is missing; .*picolibc-xtensa-lx106-elf"):
+        simulate.simulate(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +245,7 @@ def emulated(shared_data, tmp_path_factory):
 
     def on(name):
         folder = tmp_path_factory.mktemp(name)
-        run = simulate.run(compiled, images, toolchain(name), folder)
+        run = simulate.simulate(compiled, images, toolchain(name), folder)
         expected = tflm.outputs(path, images)
         np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
         return run
@@ -263,7 +273,7 @@ def test_small_models_are_exact_on_emulated_processors(make, name, tmp_path):
     path = write(tmp_path, make())
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 6)
-    run = simulate.run(compiled, images, toolchain(name), tmp_path)
+    run = simulate.simulate(compiled, images, toolchain(name), tmp_path)
     expected = tflm.outputs(path, images)
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
 

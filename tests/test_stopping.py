@@ -113,7 +113,7 @@ def test_ctrl_c_before_the_first_epoch_says_that_there_is_nothing(block_director
 
 SWALLOWED = """
 import time
-from block import stopping
+from block.pipeline import stopping
 with stopping.on_signals() as stop:
     stop.last_work = lambda: print("last work")
     try:
@@ -125,7 +125,7 @@ with stopping.on_signals() as stop:
 """
 ENDLESS = """
 import time
-from block import stopping
+from block.pipeline import stopping
 with stopping.on_signals() as stop:
     stop.last_work = lambda: time.sleep(30)
     print("ready")
@@ -163,7 +163,7 @@ def test_a_time_to_stop_that_is_no_number_is_refused(tmp_path):
 def test_a_run_that_ended_by_itself_is_not_stopped_later():
     program = """
 import time
-from block import stopping
+from block.pipeline import stopping
 with stopping.on_signals():
     pass
 time.sleep(3 * stopping.REPEAT_SECONDS)

@@ -8,9 +8,7 @@ import pytest
 
 def need(programs, packages):
     """Skips where a program is missing, unless REQUIRE_TOOLCHAINS is set: then what calls it fails."""
-    missing = [program for program in programs if shutil.which(program) is None]
-    if missing and not os.environ.get("REQUIRE_TOOLCHAINS"):
-        pytest.skip(f"{' and '.join(missing)} missing; on Debian install {packages}")
+    _skip_without([program for program in programs if shutil.which(program) is None], packages)
 
 
 def host_compiler(name):
@@ -20,9 +18,14 @@ def host_compiler(name):
 
 
 def toolchain(name):
-    """A target of esp32_deploy.verify.simulate; skips as `need` does."""
+    """A target of esp32_deploy.verify.simulate; skips as `need` does, for want of the C library too."""
     from esp32_deploy.verify.simulate import TARGETS
 
     target = TARGETS[name]
-    need([target.compiler, *target.runner[:1]], target.packages)
+    _skip_without(target.missing, target.packages)
     return target
+
+
+def _skip_without(missing, packages):
+    if missing and not os.environ.get("REQUIRE_TOOLCHAINS"):
+        pytest.skip(f"{' and '.join(missing)} missing; on Debian install {packages}")

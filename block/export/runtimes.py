@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from block.errors import BlockError
-from esp32_deploy.verify.tflm import ARENA_BYTES
+from esp32_deploy.verify import tflm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -74,24 +74,16 @@ def tflm_predict(path: Path) -> Predict:
     image_details, output_details = interpreter.get_input_details(0), interpreter.get_output_details(0)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        outputs = []
-        for image in quantize(images, image_details):
-            # invoking reuses the input's memory: it must be set again every time
-            interpreter.set_input(image[np.newaxis], 0)
-            interpreter.invoke()
-            outputs.append(interpreter.get_output(0))
-        return dequantize(np.concatenate(outputs), output_details)
+        return dequantize(tflm.invoke(interpreter, quantize(images, image_details)), output_details)
 
     return predict
 
 
 def tflm_interpreter(path: Path) -> Any:
     """TensorFlow Lite Micro's interpreter on a model file; raises BlockError when it refuses the model."""
-    from tflite_micro.python.tflite_micro import runtime
-
     with captured_stderr() as stderr:
         try:
-            return runtime.Interpreter.from_file(str(path), arena_size=ARENA_BYTES)
+            return tflm.load(path)
         except (RuntimeError, ValueError) as error:
             reason = stderr() or str(error)
     raise BlockError(f"TensorFlow Lite Micro cannot run {path}: {reason.strip()}")

@@ -6,13 +6,10 @@ directories can change a split.
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from block.errors import BlockError
-
-PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
 SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
@@ -31,24 +28,6 @@ class PhotoFolder:
 
     root: Path
     paths: dict[str, Path]  # by name, sorted by name
-
-
-def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Every photo below the folder, in the order of its directories; links are followed, but never in circles."""
-    real = folder.resolve()
-    if real in above:  # a link back to a folder that it lies in
-        return
-    try:
-        entries = sorted(folder.iterdir())
-    except OSError as error:
-        raise BlockError(f"{folder} cannot be listed: {error.strerror}.") from error
-    for path in entries:
-        if path.name.startswith(".") or path.name == "__MACOSX":
-            continue
-        if path.is_dir():
-            yield from walk(path, (*above, real))
-        elif path.suffix.lower() in PHOTO_SUFFIXES:
-            yield path
 
 
 def photo_name(path: Path, root: Path) -> str:

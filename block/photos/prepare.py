@@ -1,22 +1,20 @@
 """Folders of photos, Pascal VOC data sets and Edge Impulse exports -> a block directory; how a photo is decoded."""
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from block.data.boxes import move_boxes
 from block.data.writing import block_writer
 from block.errors import BlockError
 from block.photos.boxes import BOX_SOURCES, PhotoBoxes, choose_boxes, has_boxes
-from block.photos.folder import EXAMPLES, PHOTO_SUFFIXES, PhotoFolder, photo_name, some, walk
+from block.photos.folder import EXAMPLES, PhotoFolder, photo_name, some
 from block.photos.labels import AmbiguousLabelsError, choose_labels
 from block.photos.splits import choose_splits
 from block.words import SPLITS
+from esp32_deploy.photos import PHOTO_SUFFIXES, UnreadablePhotoError, opened, read_photo, walk
 from esp32_deploy.pixels import image_to_input
 from esp32_deploy.words import Task
 
@@ -56,14 +54,6 @@ class Labelling:
     def classes(self) -> tuple[str, ...]:
         """All classes, in the order of their outputs."""
         return tuple(sorted(frozenset[str]().union(*map(self.classes_on, self.labels))))
-
-
-class UnreadablePhotoError(BlockError):
-    """A file that cannot be decoded; `reason` says why without naming the file."""
-
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(f"{path} cannot be read as a photo: {reason}.")
-        self.reason = reason
 
 
 def is_photo_folder(directory: Path) -> bool:
@@ -171,16 +161,6 @@ def _label_for(
     return boxes, boxes[:, 0].tolist()
 
 
-def read_photo(path: Path) -> np.ndarray:
-    """Decodes a photo upright, as a person sees it on white paper: (H, W, 3) uint8 RGB.
-
-    Raises UnreadablePhotoError when the file is broken, no photo, or large enough to be an attack.
-    """
-    with _opened(path) as image:
-        ImageOps.exif_transpose(image, in_place=True)
-        return _to_rgb(image)
-
-
 # --- what is taken and what is refused ---------------------------------------------------------------------
 
 
@@ -207,7 +187,7 @@ def _readable_photos(photos: Path) -> tuple[PhotoFolder, dict[str, str]]:
     skipped: dict[str, str] = {}
     for name, path in found.items():
         try:
-            with _opened(path):
+            with opened(path):
                 pass
         except UnreadablePhotoError as error:
             skipped[name] = error.reason
@@ -244,51 +224,3 @@ def _refuse_lost_classes(
             f"No {split} photo of class {label!r} in {photos} can be read ({some(lost)}). "
             "Replace or remove what cannot be read and prepare again."
         )
-
-
-# --- decoding ----------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    try:
-        if path.exists() and not path.is_file():
-            raise ValueError("not a regular file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                yield image
-    except Exception as error:  # a broken file can raise almost anything in Pillow's readers
-        raise UnreadablePhotoError(path, _reason(error)) from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture in a format that Pillow reads"
-    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
-        return f"larger than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} megapixels"
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror  # without the path, which str(error) would add
-    return str(error) or type(error).__name__
-
-
-def _to_rgb(image: Image.Image) -> np.ndarray:
-    if image.mode.startswith("I"):
-        return _rgb_from_16_bit(np.asarray(image))
-    if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range; save it with 8 bits")
-    if image.has_transparency_data:
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), _in_mode(image, "RGBA"))
-    return np.asarray(_in_mode(image, "RGB"))
-
-
-def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # convert always copies, and photos are big
-
-
-def _rgb_from_16_bit(gray: np.ndarray) -> np.ndarray:
-    if gray.min() < 0 or gray.max() > 65535:
-        raise ValueError("its pixels have 32 bits of unknown range; save it with 8 bits")
-    eight_bit = ((gray.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-    return np.repeat(eight_bit[:, :, None], 3, axis=2)

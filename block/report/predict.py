@@ -13,14 +13,14 @@ from block.data.classes import numbered_classes
 from block.errors import BlockError
 from block.export import runtimes
 from block.measure.decode import decode
-from block.photos import prepare as photos
-from block.photos.folder import walk
+from block.photos.prepare import refuse_own_output
 from block.report import drawing
 from block.report.drawing import Mark
 from esp32_deploy import manifest, meaning
 from esp32_deploy.compile import graph
 from esp32_deploy.files import replacing
 from esp32_deploy.meaning import Meaning
+from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk
 from esp32_deploy.pixels import image_to_input, placement
 
 # small photos are enlarged, so that what is drawn on them leaves something to see
@@ -107,7 +107,7 @@ def find_photos(named: Sequence[Path], out: Path) -> list[Path]:
     found: list[Path] = []
     for path in named:
         if path.is_dir():
-            photos.refuse_own_output(path, out)
+            refuse_own_output(path, out)
             found += walk(path)
         elif path.exists():
             found.append(path)
@@ -137,8 +137,8 @@ def draw_pictures(
     """Writes each photo's picture and yields the photo's path and the answer; broken photos go to `unreadable`."""
     for path, picture in pictures.items():
         try:
-            pixels = photos.read_photo(path)
-        except photos.UnreadablePhotoError as error:
+            pixels = read_photo(path)
+        except UnreadablePhotoError as error:
             unreadable(str(error))
             continue
         seen = see(seer, pixels)

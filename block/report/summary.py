@@ -10,7 +10,7 @@ from block.data.reading import BlockData
 from block.measure.footprint import Footprint
 from block.report.results import SplitScores
 from block.words import FLOAT32, INT8, RUNTIME_NAMES
-from esp32_deploy.arduino import boards, interpreter
+from esp32_deploy.arduino import boards, library
 from esp32_deploy.words import colour_of
 
 COLOUR_WORDS = {"rgb": "RGB", "grayscale": "grayscale"}
@@ -114,4 +114,4 @@ def _pieces(costs: Mapping[str, Any]) -> list[int]:
     """Bytes of what the model asks a board for, each in one piece."""
     if costs["stream"]:
         return list(costs["stream"]["segments_bytes"])
-    return [interpreter.memory_bytes(costs["tflm_arena_bytes"])]
+    return [library.arena_memory_bytes(costs["tflm_arena_bytes"])]

@@ -4,6 +4,7 @@ Everything in it follows from the .tflite, deploy.json and the choices made: the
 """
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from esp32_deploy import manifest as manifests
 from esp32_deploy import meaning
-from esp32_deploy.arduino import boards, interpreter, recording, rules
+from esp32_deploy.arduino import boards, recording, rules
 from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.arduino.rules import LibraryError
 from esp32_deploy.compile import compiler, emit, servable
@@ -27,6 +28,7 @@ from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.meaning import Meaning
+from esp32_deploy.pixels import bytes_from_int8
 from esp32_deploy.verify import tflm
 
 Runtime = Literal["stream", "tflm"]
@@ -45,6 +47,13 @@ QUALITY_FIGURES = ("accuracy", "loss", "f1", "precision", "recall")
 MOST_DETECTIONS = 64
 SUM_BYTES = 4
 """Of kernels/pixels.h; three for a pixel."""
+
+# one part in so many is added to the arena measured here: kernels differ by processor
+ARENA_MARGIN = 8
+ARENA_ALIGNMENT_BYTES = 16
+
+# how TensorFlow Lite Micro's resolver calls an operator, where it is not the words of its name
+RESOLVER_METHODS = {"BATCH_MATMUL": "AddBatchMatMul", "PADV2": "AddPadV2"}
 
 # of zip's own calendar: a library made later is not another one
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
@@ -96,7 +105,7 @@ def package(
     rules.check_name(name)
     compiled = _compiled(graph, name) if runtime == "stream" else None
     recorded = recording.record(samples, meant.input_shape)
-    measured = tflm.run(model, recorded.images)
+    measured = tflm.interpret(model, recorded.images)
     values = _values(graph, meant, name, board) | {
         "runtime": runtime,
         "arena_bytes": measured.arena_bytes,
@@ -110,7 +119,7 @@ def package(
         values |= {"segments": compiled.schedule.segments, "constant_bytes": compiled.source.constant_bytes}
         sources: Mapping[str, str] = compiled.source.files
     else:
-        values |= {"segments": (interpreter.memory_bytes(measured.arena_bytes),), "constant_bytes": graph.file_bytes}
+        values |= {"segments": (arena_memory_bytes(measured.arena_bytes),), "constant_bytes": graph.file_bytes}
         sources = _interpreter_sources(graph, content, values)
     values |= {"memory_bytes": sum(values["segments"]), "reader_bytes": frame_reader_bytes(meant.input_shape)}
     texts = _texts(name, values, sources)
@@ -242,7 +251,7 @@ def _interpreter_sources(graph: Graph, model_file: bytes, values: Mapping[str, A
     """The model for the interpreter of the esp32 core, by path in the library's src folder."""
     known = {
         **values,
-        "operators": [interpreter.resolver_method(name) for name in graph.operator_names],
+        "operators": [resolver_method(name) for name in graph.operator_names],
         "model_file": emit.wrapped(np.frombuffer(model_file, np.uint8)),
     }
     return {
@@ -251,13 +260,26 @@ def _interpreter_sources(graph: Graph, model_file: bytes, values: Mapping[str, A
     }
 
 
+def resolver_method(operator: str) -> str:
+    """What adds an operator to TensorFlow Lite Micro's resolver: CONV_2D is AddConv2D."""
+    words = operator.split("_")
+    # POOL_2D is Pool2D: a word that begins with a digit keeps its capitals
+    joined = "".join(word if word[0].isdigit() else word.capitalize() for word in words)
+    return RESOLVER_METHODS.get(operator, f"Add{joined}")
+
+
+def arena_memory_bytes(arena_bytes: int) -> int:
+    """What a board sets aside for an arena of so many bytes here."""
+    return math.ceil(arena_bytes * (1 + 1 / ARENA_MARGIN) / ARENA_ALIGNMENT_BYTES) * ARENA_ALIGNMENT_BYTES
+
+
 def _json(manifest: Manifest) -> str:
     return json.dumps(manifest.as_dict(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _as_bytes(values: np.ndarray) -> list[np.ndarray]:
     """int8 as unsigned bytes, one flat array for each image."""
-    return list((values.astype(np.int16) + 128).astype(np.uint8).reshape(len(values), -1))
+    return list(bytes_from_int8(values).reshape(len(values), -1))
 
 
 def _zipped(name: str, files: Mapping[str, bytes]) -> bytes:

@@ -1,14 +1,8 @@
 """Seeded inputs that exercise a network's arithmetic: extremes, noise, smooth and blocky images."""
 
-from pathlib import Path
-
 import numpy as np
 
-from esp32_deploy import pixels
-from esp32_deploy.errors import DeployError
-
 SEED = 2
-PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp")
 
 
 def patterns(shape: tuple[int, int, int], count: int) -> np.ndarray:
@@ -18,20 +12,6 @@ def patterns(shape: tuple[int, int, int], count: int) -> np.ndarray:
     plain = [np.full(shape, level, np.int8) for level in (-128, 127, 0)]
     drawn = [makers[number % len(makers)](generator, shape) for number in range(max(count - len(plain), 0))]
     return np.stack([*plain, *drawn][:count])
-
-
-def photos(folder: Path, shape: tuple[int, int, int], count: int) -> np.ndarray:
-    """Up to `count` photos of a folder and those below it as int8 inputs, brought to size as the board does it."""
-    from PIL import Image
-
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PHOTO_SUFFIXES)
-    if not paths:
-        raise DeployError(f"{folder} has no photos ({', '.join(PHOTO_SUFFIXES)}).")
-    if shape[0] != shape[1] or shape[2] not in (1, 3):
-        raise DeployError(f"The model takes {shape}, not a square photo; leave the photos out.")
-    images = (np.asarray(Image.open(path).convert("RGB")) for path in paths[:count])
-    sized = np.stack([pixels.image_to_input(image, shape[0], "squash", shape[2]) for image in images])
-    return (sized.astype(np.int16) - 128).astype(np.int8)
 
 
 def _noise(generator: np.random.Generator, shape: tuple[int, int, int]) -> np.ndarray:

@@ -6,14 +6,17 @@ ESP32's family). Emulators count instructions exactly, whatever else the machine
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
 from esp32_deploy.compile.compiler import Compiled
 from esp32_deploy.compile.emit import Source
 from esp32_deploy.errors import DeployError
+from esp32_deploy.pixels import bytes_from_int8, int8_from_bytes
 
 TARGETS_FOLDER = Path(__file__).resolve().parents[1] / "targets"
 PICOLIBC_SPECS = Path("/usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs")
@@ -22,6 +25,9 @@ PICOLIBC_SPECS = Path("/usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs")
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
 # Arduino's own
 OPTIMIZATION = "-Os"
+
+# what the generated model and the harness include
+NEEDED_HEADERS = "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n"
 
 RUN_SECONDS = 1800
 COMPILE_SECONDS = 300
@@ -45,9 +51,14 @@ class Target:
 
     @property
     def missing(self) -> list[str]:
-        """The programs that this machine lacks."""
-        programs = [self.compiler, *self.runner[:1]]
-        return [program for program in programs if shutil.which(program) is None]
+        """What this machine lacks: programs by their names, or the C library that the compiler must find."""
+        programs = [program for program in (self.compiler, *self.runner[:1]) if shutil.which(program) is None]
+        return programs or ([] if self._finds_headers() else [f"the C library of {self.compiler}"])
+
+    def _finds_headers(self) -> bool:
+        # Debian has a cross compiler and its C library in packages of their own
+        command = [self.compiler, *self.flags, "-fsyntax-only", "-x", "c++", "-"]
+        return subprocess.run(command, input=NEEDED_HEADERS, capture_output=True, text=True).returncode == 0
 
 
 TARGETS = {
@@ -76,13 +87,13 @@ TARGETS = {
             *("qemu-system-xtensa", "-M", "sim", "-cpu", "lx106", "-semihosting", "-display", "none"),
             *("-monitor", "none", "-serial", "stdio", "-icount", "shift=0", "-kernel"),
         ),
-        "gcc-xtensa-lx106 binutils-xtensa-lx106 qemu-system-misc",
+        "gcc-xtensa-lx106 binutils-xtensa-lx106 picolibc-xtensa-lx106-elf qemu-system-misc",
     ),
 }
 
 
 @dataclass(frozen=True)
-class Run:
+class Simulation:
     """What a model gave on a target, and what it took: the most of any input, None where nothing is counted."""
 
     outputs: np.ndarray
@@ -100,13 +111,13 @@ class Run:
         return self.static_bytes + (self.stack_bytes or 0)
 
 
-def run(
+def simulate(
     compiled: Compiled,
     inputs: np.ndarray,
     target: Target,
     folder: Path,
     flags: tuple[str, ...] = (),
-) -> Run:
+) -> Simulation:
     """Compiles a model in `folder` and runs it on int8 inputs (N, height, width, channels); `flags` reach both steps.
 
     Raises SimulationError.
@@ -120,7 +131,7 @@ def run(
     model = compile_model(name, target, folder, flags)
     flash_bytes, data_bytes = object_sizes(model, target)
     inputs_path = folder / "inputs.bin"
-    inputs_path.write_bytes((inputs.astype(np.int16) + 128).astype(np.uint8).tobytes())
+    inputs_path.write_bytes(bytes_from_int8(inputs).tobytes())
     program = folder / f"program_{target.name}"
     harness = (
         *(f"-DHARNESS_NAMESPACE={name}", f'-DHARNESS_HEADER="{name}_model.h"'),
@@ -134,12 +145,55 @@ def run(
     shape = (len(inputs), plane.height, plane.width, plane.channels)
     if outputs.size != np.prod(shape):
         raise SimulationError(f"The model gave {outputs.size} bytes on {target.name}, not {np.prod(shape)}.")
-    return Run(
-        outputs=(outputs.astype(np.int16) - 128).astype(np.int8).reshape(shape),
+    return Simulation(
+        outputs=int8_from_bytes(outputs).reshape(shape),
         instructions=max(map(int, lines["instructions"])) if target.counts else None,
         stack_bytes=max(map(int, lines["stack"])) if target.counts else None,
         static_bytes=schedule.bytes + int(lines["object"][0]) + data_bytes,
         flash_bytes=flash_bytes,
+    )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How many inputs gave identical bytes, and what the model took; None where a target measures nothing."""
+
+    target: str
+    inputs: int
+    identical: int
+    distinct_outputs: int
+    first_difference: int | None
+    """The first input whose output differs."""
+    instructions: int | None
+    """The most of any input."""
+    ram_bytes: int
+    stack_bytes: int | None
+    flash_bytes: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+
+def verify(compiled: Compiled, images: np.ndarray, expected: np.ndarray, target: Target) -> Verification:
+    """Runs int8 images (N, height, width, channels) and compares with what TensorFlow Lite Micro gave for them.
+
+    Raises SimulationError.
+    """
+    expected = expected.reshape(len(images), -1)
+    with TemporaryDirectory() as folder:
+        simulated = simulate(compiled, images, target, Path(folder))
+    same = (simulated.outputs.reshape(len(images), -1) == expected).all(axis=1)
+    return Verification(
+        target=target.name,
+        inputs=len(images),
+        identical=int(same.sum()),
+        distinct_outputs=len(np.unique(expected, axis=0)),
+        first_difference=None if same.all() else int(np.flatnonzero(~same)[0]),
+        instructions=simulated.instructions,
+        ram_bytes=simulated.ram_bytes,
+        stack_bytes=simulated.stack_bytes,
+        flash_bytes=simulated.flash_bytes,
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ class TflmError(DeployError):
 
 
 @dataclass(frozen=True)
-class Run:
+class Interpretation:
     """What it gave, (N, ...) int8, and the smallest arena that serves the model, as its own allocator reports it."""
 
     outputs: np.ndarray
@@ -36,15 +37,15 @@ class Run:
 
 def outputs(model: Path, inputs: np.ndarray) -> np.ndarray:
     """What it gives on int8 inputs (N, height, width, channels), (N, ...) int8; raises TflmError."""
-    return run(model, inputs).outputs
+    return interpret(model, inputs).outputs
 
 
 def arena_bytes(model: Path, shape: tuple[int, int, int]) -> int:
     """The smallest arena that serves a model of images (height, width, channels); raises TflmError."""
-    return run(model, np.zeros((1, *shape), np.int8)).arena_bytes
+    return interpret(model, np.zeros((1, *shape), np.int8)).arena_bytes
 
 
-def run(model: Path, inputs: np.ndarray) -> Run:
+def interpret(model: Path, inputs: np.ndarray) -> Interpretation:
     """Runs int8 inputs (N, height, width, channels), one after the other; raises TflmError."""
     if find_spec("tflite_micro") is None:
         raise TflmError("The package tflite-micro is missing; it is what outputs are compared with.")
@@ -63,21 +64,32 @@ def run(model: Path, inputs: np.ndarray) -> Run:
         total = ARENA_TOTAL.search(done.stderr)
         if total is None:
             raise TflmError(f"TensorFlow Lite Micro reported its memory in an unknown form: {done.stderr[-200:]!r}.")
-        return Run(np.load(outputs_path), int(total[1]))
+        return Interpretation(np.load(outputs_path), int(total[1]))
 
 
-def _main(model: str, inputs_path: str, outputs_path: str) -> None:
+def load(model: Path) -> Any:
+    """The interpreter with a model, in this process; raises RuntimeError or ValueError when it refuses the model."""
     from tflite_micro.python.tflite_micro import runtime
 
-    interpreter = runtime.Interpreter.from_file(model, arena_size=ARENA_BYTES)
-    results = []
-    for image in np.load(inputs_path):
+    return runtime.Interpreter.from_file(str(model), arena_size=ARENA_BYTES)
+
+
+def invoke(interpreter: Any, images: np.ndarray) -> np.ndarray:
+    """Outputs (N, ...) of a loaded interpreter for inputs (N, height, width, channels) of the model's own type."""
+    outputs = []
+    for image in images:
         # invoking reuses the input's memory: it must be set again every time
         interpreter.set_input(image[np.newaxis], 0)
         interpreter.invoke()
-        results.append(interpreter.get_output(0).copy())
+        outputs.append(interpreter.get_output(0).copy())
+    return np.concatenate(outputs)
+
+
+def _main(model: str, inputs_path: str, outputs_path: str) -> None:
+    interpreter = load(Path(model))
+    results = invoke(interpreter, np.load(inputs_path))
     interpreter.print_allocations()
-    np.save(outputs_path, np.concatenate(results))
+    np.save(outputs_path, results)
 
 
 if __name__ == "__main__":
