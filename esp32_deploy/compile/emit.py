@@ -3,6 +3,7 @@
 Weights are reordered for the kernels' inner loops; zero points and biases are in the requantization's constants.
 """
 
+import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -42,8 +43,8 @@ class Source:
 def emit(schedule: Schedule, name: str, file_bytes: int, title: str) -> Source:
     """C++ for a schedule; `name` is the namespace and the start of file names."""
     emitter = _Emitter(schedule)
-    for number, layer in enumerate(schedule.program.layers):
-        emitter.add_layer(number, layer)
+    for layer in schedule.program.layers:
+        emitter.add_layer(layer)
     values = emitter.values() | {"name": name, "kernels": KERNELS, "file_bytes": file_bytes, "title": title}
     environment = Environment(
         loader=FileSystemLoader(HERE / "templates"), undefined=StrictUndefined, keep_trailing_newline=True
@@ -71,32 +72,37 @@ class _Emitter:
         self.arrays: list[str] = []
         self.layers: list[str] = []
         self.constant_bytes = 0
-        self.numbers = {id(layer): number for number, layer in enumerate(self.program.layers)}
+        self.rings = {plane: number for number, plane in enumerate(sorted(schedule.buffers))}
 
     def values(self) -> dict[str, Any]:
         """What the templates show."""
         schedule = self.schedule
-        order = sorted(schedule.buffers)
-        self.rings = {plane: number for number, plane in enumerate(order)}
         parts: list[str] = []
         stages = [self.stage(number, stage, parts) for number, stage in enumerate(schedule.stages)]
+        network = initializer(
+            planes="planes",
+            stages="stages",
+            patches=_place(schedule.patches),
+            corrections=_place(schedule.corrections),
+            scratch=f"{{{', '.join(map(_place, schedule.scratch))}}}",
+            plane_count=len(self.rings),
+            stage_count=len(stages),
+            output=self.rings[self.program.output],
+        )
         return {
             "input": self.program.planes[0],
             "output": self.program.planes[self.program.output],
             "segments": list(schedule.segments),
-            "plane_count": len(order),
+            "plane_count": len(self.rings),
             "stage_count": len(stages),
             "window_rows": schedule.window_rows,
             "uses": self.uses(),
             "arrays": self.arrays,
             "layers": self.layers,
-            "planes": [self.plane(number) for number in order],
+            "planes": [wrapped_code(f"    {self.plane(number)},") for number in self.rings],
             "stage_parts": parts,
-            "stages": stages,
-            "patches": _place(schedule.patches),
-            "corrections": _place(schedule.corrections),
-            "scratch": [_place(place) for place in schedule.scratch],
-            "output_plane": self.rings[self.program.output],
+            "stages": [wrapped_code(f"    {stage},") for stage in stages],
+            "network": wrapped_code(f"constexpr Network network = {network};"),
         }
 
     def uses(self) -> dict[str, bool]:
@@ -114,83 +120,110 @@ class _Emitter:
             **{kind: kind in kinds for kind in ("convolution", "add", "softmax")},
         }
 
-    def add_layer(self, number: int, layer: Layer) -> None:
+    def add_layer(self, layer: Layer) -> None:
         """The constants and the parameters of a layer."""
-        emitters: dict[str, Callable[[int, Layer], str]] = {
-            "pointwise": self.pointwise,
-            "convolution": self.convolution,
-            "depthwise": self.depthwise,
-            "average_pool": partial(self.pool, is_average=True),
-            "max_pool": partial(self.pool, is_average=False),
-            "mean": self.mean,
-            "add": self.addition,
-            "softmax": self.softmax,
+        emitters: dict[str, tuple[str, Callable[[Layer], str]]] = {
+            "pointwise": ("Pointwise", self.pointwise),
+            "convolution": ("Convolution", self.convolution),
+            "depthwise": ("Depthwise", self.depthwise),
+            "average_pool": ("Pool", partial(self.pool, is_average=True)),
+            "max_pool": ("Pool", partial(self.pool, is_average=False)),
+            "mean": ("Mean", self.mean),
+            "add": ("Addition", self.addition),
+            "softmax": ("Softmax", self.softmax),
         }
         if layer.kind in emitters:
-            self.layers += [f"// {_comment(layer.name)}", emitters[layer.kind](number, layer)]
+            type_name, emitter = emitters[layer.kind]
+            code = f"constexpr {type_name} layer_{layer.number} = {emitter(layer)};"
+            self.layers += [f"// {_comment(layer.name)}", wrapped_code(code)]
 
     def array(self, kind: str, name: str, values: np.ndarray) -> None:
         self.constant_bytes += values.nbytes
         self.arrays.append(f"alignas(4) constexpr {kind} {name}[] = {{\n{wrapped(values)}\n}};")
 
-    def pointwise(self, number: int, layer: Layer) -> str:
-        weights = _convolution(layer).weights.reshape(len(_convolution(layer).weights), -1)
-        return f"constexpr Pointwise layer_{number} = {self.product(number, layer, weights)};"
+    def pointwise(self, layer: Layer) -> str:
+        weights = _convolution(layer).weights
+        return self.product(layer, weights.reshape(len(weights), -1))
 
-    def product(self, number: int, layer: Layer, weights: np.ndarray) -> str:
+    def product(self, layer: Layer, weights: np.ndarray) -> str:
         """Weights (out, in) as blocks of output channels [block][in][4]."""
         outputs, inputs = weights.shape
         padded = np.zeros((-(-outputs // BLOCK_CHANNELS) * BLOCK_CHANNELS, inputs), np.int8)
         padded[:outputs] = weights
         blocks = padded.reshape(-1, BLOCK_CHANNELS, inputs).transpose(0, 2, 1)
         self.constant_bytes += blocks.nbytes
+        name = f"weights_{layer.number}"
         self.arrays.append(
-            f"alignas(4) constexpr Weights<{blocks.size}> weights_{number} = stored<{blocks.size}>({{\n"
-            f"{wrapped(blocks)}\n}});"
+            f"alignas(4) constexpr Weights<{blocks.size}> {name} = stored<{blocks.size}>({{\n{wrapped(blocks)}\n}});"
         )
-        return f"{{weights_{number}.values, {self.requantization(number, layer)}, {inputs}, {outputs}}}"
+        requantization = self.requantization(layer)
+        return initializer(weights=f"{name}.values", requantization=requantization, inputs=inputs, outputs=outputs)
 
-    def convolution(self, number: int, layer: Layer) -> str:
+    def convolution(self, layer: Layer) -> str:
         weights = _convolution(layer).weights.transpose(0, 1, 3, 2)  # (out, rows, in, columns)
         outputs, rows, channels, columns = weights.shape
-        product = self.product(number, layer, weights.reshape(outputs, -1))
-        strip = strip_pixels(self.program, layer)
-        return (
-            f"constexpr Convolution layer_{number} = "
-            f"{{{product}, {channels}, {rows}, {columns}, {layer.window.stride[1]}, {strip}}};"
+        return initializer(
+            product=self.product(layer, weights.reshape(outputs, -1)),
+            channels=channels,
+            kernel_rows=rows,
+            kernel_columns=columns,
+            stride=layer.window.stride[1],
+            strip=strip_pixels(self.program, layer),
         )
 
-    def depthwise(self, number: int, layer: Layer) -> str:
+    def depthwise(self, layer: Layer) -> str:
         weights = _convolution(layer).weights  # (rows, columns, out)
         rows, columns, outputs = weights.shape
-        self.array("Tap", f"weights_{number}", weights.transpose(2, 0, 1))
-        multiplier = outputs // self.program.planes[layer.sources[0]].channels
-        return (
-            f"constexpr Depthwise layer_{number} = {{weights_{number}, {self.requantization(number, layer)}, "
-            f"{rows}, {columns}, {layer.window.stride[1]}, {multiplier}}};"
+        name = f"weights_{layer.number}"
+        self.array("Tap", name, weights.transpose(2, 0, 1))
+        return initializer(
+            weights=name,
+            requantization=self.requantization(layer),
+            kernel_rows=rows,
+            kernel_columns=columns,
+            stride=layer.window.stride[1],
+            multiplier=outputs // self.program.planes[layer.sources[0]].channels,
         )
 
-    def requantization(self, number: int, layer: Layer) -> str:
+    def requantization(self, layer: Layer) -> str:
         exact, fast = _convolution(layer).exact, _convolution(layer).fast
-        self.array("int32_t", f"constants_{number}", requantization_constants(exact, fast))
-        shift, post = (0, 0) if fast is None else (fast.shift, fast.post)
-        fields = (shift, post, exact.zero_point, exact.low, exact.high)
-        return f"{{constants_{number}, Form::{_form(layer)}, {', '.join(map(str, fields))}}}"
+        name = f"constants_{layer.number}"
+        self.array("int32_t", name, requantization_constants(exact, fast))
+        return initializer(
+            constants=name,
+            form=f"Form::{_form(layer)}",
+            shift=0 if fast is None else fast.shift,
+            post=0 if fast is None else fast.post,
+            zero=exact.zero_point,
+            low=exact.low,
+            high=exact.high,
+        )
 
-    def pool(self, number: int, layer: Layer, is_average: bool) -> str:
-        (rows, columns), width = layer.window.kernel, self.program.planes[layer.sources[0]].width
-        fields = (rows, columns, layer.window.stride[1], layer.window.left, width, layer.low, layer.high)
-        return f"constexpr Pool layer_{number} = {{{', '.join(map(str, fields))}, {str(is_average).lower()}}};"
+    def pool(self, layer: Layer, is_average: bool) -> str:
+        rows, columns = layer.window.kernel
+        return initializer(
+            kernel_rows=rows,
+            kernel_columns=columns,
+            stride=layer.window.stride[1],
+            left=layer.window.left,
+            width=self.program.planes[layer.sources[0]].width,
+            low=layer.low,
+            high=layer.high,
+            is_average=is_average,
+        )
 
-    def mean(self, number: int, layer: Layer) -> str:
+    def mean(self, layer: Layer) -> str:
         mean, plane = layer.parameters, self.program.planes[layer.sources[0]]
         assert isinstance(mean, Mean)
-        return (
-            f"constexpr Mean layer_{number} = {{{mean.multiplier.mantissa}, {plane.height * plane.width}, "
-            f"{mean.multiplier.exponent}, {mean.source_zero}, {mean.target_zero}}};"
+        return initializer(
+            mantissa=mean.multiplier.mantissa,
+            cells=plane.height * plane.width,
+            exponent=mean.multiplier.exponent,
+            source_zero=mean.source_zero,
+            target_zero=mean.target_zero,
         )
 
-    def addition(self, number: int, layer: Layer) -> str:
+    def addition(self, layer: Layer) -> str:
         addition = layer.parameters
         assert isinstance(addition, Addition)
         exact, fast = addition.exact, addition.fast
@@ -199,73 +232,125 @@ class _Emitter:
         zeros = [exact.first_zero, exact.second_zero]
         if self.is_swapped(layer):  # what flows through the stage comes first
             parts[:2], weights, zeros = parts[1::-1], weights[::-1], zeros[::-1]
-        offset, shift = (0, 0) if fast is None else (fast.offset, fast.shift)
-        return (
-            f"constexpr Addition layer_{number} = {{{weights[0]}, {weights[1]}, {offset}, {shift}, "
-            f"{str(fast is None).lower()}, {zeros[0]}, {zeros[1]}, {exact.zero_point}, {exact.low}, {exact.high}, "
-            f"{{{', '.join(str(part.mantissa) for part in parts)}}}, "
-            f"{{{', '.join(str(part.exponent) for part in parts)}}}}};"
+        return initializer(
+            first=weights[0],
+            second=weights[1],
+            offset=0 if fast is None else fast.offset,
+            shift=0 if fast is None else fast.shift,
+            is_exact=fast is None,
+            first_zero=zeros[0],
+            second_zero=zeros[1],
+            zero=exact.zero_point,
+            low=exact.low,
+            high=exact.high,
+            mantissas=f"{{{', '.join(str(part.mantissa) for part in parts)}}}",
+            exponents=f"{{{', '.join(str(part.exponent) for part in parts)}}}",
         )
 
     def is_swapped(self, layer: Layer) -> bool:
         for stage in self.schedule.stages:
-            for number, step in enumerate(stage.steps):
-                if step is layer:
-                    return stage.residual(number) == layer.sources[0] != layer.sources[1]
+            for place, step in enumerate(stage.steps):
+                if step.number == layer.number:
+                    return stage.residual(place) == layer.sources[0] != layer.sources[1]
         raise ValueError(f"{layer.name} is in no stage")
 
-    def softmax(self, number: int, layer: Layer) -> str:
-        scaling = layer.parameters
-        assert isinstance(scaling, SoftmaxScaling)
-        return (
-            f"constexpr Softmax layer_{number} = {{{scaling.multiplier.mantissa}, {scaling.least_difference}, "
-            f"{max(scaling.multiplier.exponent, 0)}}};"
-        )
+    def softmax(self, layer: Layer) -> str:
+        assert isinstance(layer.parameters, SoftmaxScaling)
+        return softmax_parameters(layer.parameters)
 
     def plane(self, number: int) -> str:
         plane, buffer = self.program.planes[number], self.schedule.buffers[number]
-        fields = (plane.height, plane.width, plane.channels, buffer.pitch, buffer.left, buffer.rows, buffer.pad)
-        return f"{{{_place(buffer.place)}, {', '.join(map(str, fields))}}}"
+        return initializer(
+            place=_place(buffer.place),
+            height=plane.height,
+            width=plane.width,
+            channels=plane.channels,
+            pitch=buffer.pitch,
+            left=buffer.left,
+            capacity=buffer.rows,
+            pad=buffer.pad,
+        )
 
     def stage(self, number: int, stage: Stage, parts: list[str]) -> str:
         row_layers = ([stage.window] if stage.window is not None else []) + stage.steps
-        into = dict(zip(map(id, row_layers), places(stage), strict=True))
+        into = {layer.number: where for layer, where in zip(row_layers, places(stage), strict=True)}
         head = "nullptr"
         if stage.head is not None:
             head = f"&head_{number}"
-            parts.append(f"constexpr Head head_{number} = {self.head(number, stage)};")
+            parts.append(wrapped_code(f"constexpr Head head_{number} = {self.head(number, stage)};"))
         steps = "nullptr"
         if stage.steps:
             steps = f"steps_{number}"
-            rows = [self.step(step, into[id(step)], stage.residual(place)) for place, step in enumerate(stage.steps)]
-            parts.append(f"constexpr Step steps_{number}[] = {{\n    " + ",\n    ".join(rows) + ",\n};")
-        window = "{nullptr, 0, 0, 0, Operation::none, Into::target}"
+            rows = [
+                wrapped_code(f"    {self.step(step, into[step.number], stage.residual(place))},")
+                for place, step in enumerate(stage.steps)
+            ]
+            parts.append("\n".join([f"constexpr Step steps_{number}[] = {{", *rows, "};"]))
+        window = NO_STEP
         if stage.window is not None:
-            window = self.step(stage.window, into[id(stage.window)], None)
-        sums = _place(self.schedule.sums.get(number, Place(0, 0, 0)))
+            window = self.step(stage.window, into[stage.window.number], None)
         target, geometry = self.program.planes[stage.target], stage.geometry
-        fields = (
-            *(len(stage.steps), self.rings[stage.source], self.rings[stage.target], stage.first, target.height),
-            *(geometry.kernel[0], geometry.stride[0], geometry.top, geometry.left),
-            *(stage.carried, stage.fresh, target.width),
+        return initializer(
+            head=head,
+            window=window,
+            steps=steps,
+            sums=_place(self.schedule.sums.get(number, Place(0, 0, 0))),
+            step_count=len(stage.steps),
+            source=self.rings[stage.source],
+            target=self.rings[stage.target],
+            first=stage.first,
+            last=target.height,
+            kernel_rows=geometry.kernel[0],
+            stride_rows=geometry.stride[0],
+            top=geometry.top,
+            left=geometry.left,
+            carried=stage.carried,
+            fresh=stage.fresh,
+            width=target.width,
         )
-        return f"{{{head}, {window}, {steps}, {sums}, {', '.join(map(str, fields))}}}"
 
     def step(self, layer: Layer, into: str, residual: int | None) -> str:
-        number = self.numbers[id(layer)]
         operation = "pool" if layer.kind.endswith("_pool") else layer.kind
-        parameters = "nullptr" if operation == "copy" else f"&layer_{number}"
-        channels = self.program.planes[layer.target].channels
-        plane = 0 if residual is None else self.rings[residual]
-        return f"{{{parameters}, {channels}, {layer.target}, {plane}, Operation::{operation}, Into::{into}}}"
+        return initializer(
+            parameters="nullptr" if operation == "copy" else f"&layer_{layer.number}",
+            channels=self.program.planes[layer.target].channels,
+            plane=layer.target,
+            residual=0 if residual is None else self.rings[residual],
+            operation=f"Operation::{operation}",
+            into=f"Into::{into}",
+        )
 
     def head(self, number: int, stage: Stage) -> str:
         assert stage.head is not None
         chunks = self.schedule.chunks[number]
-        fields = (stage.head.target, chunks.pitch, chunks.groups, chunks.positions, stage.kept)
-        pad = self.program.planes[stage.head.target].zero
-        layer = self.numbers[id(stage.head)]
-        return f"{{&layer_{layer}, {_place(chunks.place)}, {', '.join(map(str, fields))}, {pad}}}"
+        return initializer(
+            parameters=f"&layer_{stage.head.number}",
+            chunks=_place(chunks.place),
+            plane=stage.head.target,
+            pitch=chunks.pitch,
+            groups=chunks.groups,
+            positions=chunks.positions,
+            kept=stage.kept,
+            pad=self.program.planes[stage.head.target].zero,
+        )
+
+
+def initializer(**fields: object) -> str:
+    """A C++ struct with its fields named, in the order of their declaration: two swapped fields do not compile."""
+    return f"{{{', '.join(f'.{name} = {_literal(value)}' for name, value in fields.items())}}}"
+
+
+def softmax_parameters(scaling: SoftmaxScaling) -> str:
+    """The Softmax of kernels/softmax.h."""
+    return initializer(
+        mantissa=scaling.multiplier.mantissa,
+        least_difference=scaling.least_difference,
+        left_shift=max(scaling.multiplier.exponent, 0),
+    )
+
+
+def _literal(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def requantization_constants(exact: ExactRequantization, fast: FastRequantization | None) -> np.ndarray:
@@ -299,7 +384,22 @@ def _comment(text: str) -> str:
 
 
 def _place(place: Place) -> str:
-    return f"{{{place.offset}, {place.segment}}}"
+    return initializer(offset=place.offset, segment=place.segment)
+
+
+NO_STEP = initializer(
+    parameters="nullptr", channels=0, plane=0, residual=0, operation="Operation::none", into="Into::target"
+)
+"""The window of a stage that has none."""
+
+
+def wrapped_code(code: str) -> str:
+    """C++ in lines of an even length, broken between its tokens; the first line's indent grows by four."""
+    indent = " " * (len(code) - len(code.lstrip()) + 4)
+    lines = textwrap.wrap(
+        code, LINE_CHARACTERS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return "\n".join(lines)
 
 
 def wrapped(values: np.ndarray) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -30,9 +31,7 @@ from esp32_deploy.compile.requantize import (
     settled,
 )
 from esp32_deploy.compile.servable import StreamError
-
-OFFSET = 128
-"""From int8 to the bytes that planes hold."""
+from esp32_deploy.pixels import INT8_OFFSET
 
 
 @dataclass(frozen=True)
@@ -88,6 +87,10 @@ class Mean:
 class Layer:
     """One operation on rows. `sources` and `target` are planes by number; `pad` fills the cells of padding."""
 
+    number: int
+    """Place among the program's layers."""
+    operator: int
+    """Place of the operator, among the graph's, whose output the layer computes."""
     kind: str
     """convolution, pointwise, depthwise, average_pool, max_pool, mean, add, softmax or copy."""
     name: str
@@ -108,8 +111,6 @@ class Program:
     planes: tuple[Plane, ...]
     layers: tuple[Layer, ...]
     output: int
-    operators: tuple[int, ...]
-    """For every layer the operator of the graph whose output it computes."""
 
     def readers(self, plane: int) -> list[Layer]:
         """The layers that read a plane."""
@@ -136,7 +137,6 @@ class _Lowering:
         image = graph.inputs[0]
         self.planes = [_plane(image, image.shape[1:])]
         self.layers: list[Layer] = []
-        self.operators: list[int] = []
         self.values = {image.index: _Value(0)}
 
     def program(self) -> Program:
@@ -147,14 +147,24 @@ class _Lowering:
         output = self.values[self.graph.outputs[0].index].plane
         if output == 0:
             raise GraphError("The model gives its input back: there is nothing to compile.")
-        return Program(tuple(self.planes), tuple(self.layers), output, tuple(self.operators))
+        return Program(tuple(self.planes), tuple(self.layers), output)
 
-    def add_layer(self, layer: Layer, operator: Operator, shape: tuple[int, ...]) -> None:
+    def add_layer(
+        self,
+        operator: Operator,
+        kind: str,
+        sources: tuple[int, ...],
+        shape: tuple[int, ...],
+        window: Window = Window(),
+        **parts: Any,
+    ) -> None:
+        """Adds the layer that computes an operator's output, of `shape`; `parts` are other fields of the layer."""
         target = operator.outputs[0]
         self.planes.append(_plane(target, shape))
-        self.values[target.index] = _Value(len(self.planes) - 1)
-        self.layers.append(replace(layer, target=len(self.planes) - 1, name=target.name))
-        self.operators.append(self.number)
+        plane = len(self.planes) - 1
+        self.values[target.index] = _Value(plane)
+        layer = Layer(len(self.layers), self.number, kind, target.name, sources, plane, window, **parts)
+        self.layers.append(layer)
 
     def source(self, operator: Operator, number: int = 0) -> tuple[int, Plane]:
         """The plane that an operator reads, and its shape as the operator must see it."""
@@ -189,8 +199,8 @@ class _Lowering:
         kind = "pointwise" if window == Window() else "convolution"
         factors = arithmetic.convolution_factors(*_scales(operator))
         parameters = _convolution(operator, weights, weights.reshape(len(weights), -1), factors)
-        layer = Layer(kind, "", (number,), -1, window, plane.zero, parameters=parameters)
-        self.add_layer(layer, operator, operator.outputs[0].shape[1:])
+        shape = operator.outputs[0].shape[1:]
+        self.add_layer(operator, kind, (number,), shape, window, pad=plane.zero, parameters=parameters)
 
     def lower_depthwise_conv_2d(self, operator: Operator) -> None:
         number, plane = self.image(operator)
@@ -198,24 +208,23 @@ class _Lowering:
         window = self.window(operator, (weights.shape[0], weights.shape[1]))
         factors = arithmetic.convolution_factors(*_scales(operator))
         parameters = _convolution(operator, weights, weights.reshape(-1, weights.shape[2]).T, factors)
-        layer = Layer("depthwise", "", (number,), -1, window, plane.zero, parameters=parameters)
-        self.add_layer(layer, operator, operator.outputs[0].shape[1:])
+        shape = operator.outputs[0].shape[1:]
+        self.add_layer(operator, "depthwise", (number,), shape, window, pad=plane.zero, parameters=parameters)
 
     def lower_fully_connected(self, operator: Operator) -> None:
         number, plane = self.source(operator)
         weights = _constant(operator.inputs[1])  # (out, in)
         parameters = _convolution(operator, weights, weights, arithmetic.dense_factors(*_scales(operator)))
-        layer = Layer("pointwise", "", (number,), -1, parameters=parameters)
         if weights.shape[1] == plane.channels:
-            self.add_layer(layer, operator, (plane.height, plane.width, len(weights)))
+            shape = (plane.height, plane.width, len(weights))
+            self.add_layer(operator, "pointwise", (number,), shape, parameters=parameters)
             return
         if weights.shape[1] != plane.height * plane.width * plane.channels:
             raise StreamError(f"{self.place} reads parts of a reshaped image.")
-        shape = (len(weights), plane.height, plane.width, plane.channels)
-        parameters = replace(parameters, weights=weights.reshape(shape))
+        filters = weights.reshape(len(weights), plane.height, plane.width, plane.channels)
+        parameters = replace(parameters, weights=filters)
         window = Window((plane.height, plane.width))
-        layer = replace(layer, kind="convolution", window=window, parameters=parameters)
-        self.add_layer(layer, operator, (1, 1, len(weights)))
+        self.add_layer(operator, "convolution", (number,), (1, 1, len(weights)), window, parameters=parameters)
 
     def lower_add(self, operator: Operator) -> None:
         (first, first_plane), (second, second_plane) = self.source(operator, 0), self.source(operator, 1)
@@ -226,8 +235,8 @@ class _Lowering:
         scales = [_given(tensor).scales[0] for tensor in operator.inputs[:2]]
         scaling = arithmetic.add_scaling(scales[0], scales[1], operator.outputs[0].scales[0])
         exact = ExactAdd(scaling, first_plane.zero, second_plane.zero, zero, low, high)
-        layer = Layer("add", "", (first, second), -1, parameters=Addition(exact, search_add(exact)))
-        self.add_layer(layer, operator, shapes.pop())
+        parameters = Addition(exact, search_add(exact))
+        self.add_layer(operator, "add", (first, second), shapes.pop(), parameters=parameters)
 
     def lower_pad(self, operator: Operator) -> None:
         number, plane = self.image(operator)
@@ -242,25 +251,23 @@ class _Lowering:
             self.values[target.index] = _Value(number, pads)
             return
         window = Window((1, 1), (1, 1), *pads)
-        self.add_layer(Layer("copy", "", (number,), -1, window, plane.zero), operator, target.shape[1:])
+        self.add_layer(operator, "copy", (number,), target.shape[1:], window, pad=plane.zero)
 
     def lower_pool(self, operator: Operator, kind: str) -> None:
         number, _ = self.image(operator)
         low, high, _ = _limits(operator)
         window = self.window(operator, operator.options.window)
         # padding never counts: as byte 0 it adds nothing to a sum and never is the largest
-        layer = Layer(kind, "", (number,), -1, window, 0, low, high)
-        self.add_layer(layer, operator, operator.outputs[0].shape[1:])
+        self.add_layer(operator, kind, (number,), operator.outputs[0].shape[1:], window, low=low, high=high)
 
     def lower_mean(self, operator: Operator) -> None:
         number, plane = self.image(operator)
         cells = plane.height * plane.width
         source, target = _given(operator.inputs[0]), operator.outputs[0]
         multiplier = arithmetic.mean_multiplier(source.scales[0], target.scales[0], cells)
-        parameters = Mean(multiplier, plane.zero, target.zero_points[0] + OFFSET)
+        parameters = Mean(multiplier, plane.zero, target.zero_points[0] + INT8_OFFSET)
         window = Window((plane.height, plane.width))
-        layer = Layer("mean", "", (number,), -1, window, parameters=parameters)
-        self.add_layer(layer, operator, (1, 1, plane.channels))
+        self.add_layer(operator, "mean", (number,), (1, 1, plane.channels), window, parameters=parameters)
 
     def lower_softmax(self, operator: Operator) -> None:
         number, plane = self.source(operator)
@@ -268,8 +275,8 @@ class _Lowering:
         if source.shape[-1] != plane.channels:
             raise StreamError(f"{self.place} runs over an image that was flattened.")
         scaling = arithmetic.softmax_scaling(source.scales[0], operator.options.beta)
-        layer = Layer("softmax", "", (number,), -1, parameters=scaling)
-        self.add_layer(layer, operator, (plane.height, plane.width, plane.channels))
+        shape = (plane.height, plane.width, plane.channels)
+        self.add_layer(operator, "softmax", (number,), shape, parameters=scaling)
 
     def lower_reshape(self, operator: Operator) -> None:
         """Bytes keep their order (rows, columns, channels): nothing happens, unless a later reader minds."""
@@ -296,7 +303,7 @@ LOWERINGS: dict[str, Callable[[_Lowering, Operator], None]] = {
 
 def _plane(tensor: Tensor, shape: tuple[int, ...]) -> Plane:
     height, width, channels = shape if len(shape) == 3 else (1, 1, prod(shape))
-    return Plane(tensor.name, height, width, channels, tensor.zero_points[0] + OFFSET)
+    return Plane(tensor.name, height, width, channels, tensor.zero_points[0] + INT8_OFFSET)
 
 
 def _given(tensor: Tensor | None) -> Tensor:
@@ -320,7 +327,7 @@ def _limits(operator: Operator) -> tuple[int, int, int]:
     """Lowest and highest byte that the fused activation lets through, and the zero point, as bytes."""
     target = operator.outputs[0]
     low, high = activation_range(operator.options.activation, target.scales[0], target.zero_points[0])
-    return low + OFFSET, high + OFFSET, target.zero_points[0] + OFFSET
+    return low + INT8_OFFSET, high + INT8_OFFSET, target.zero_points[0] + INT8_OFFSET
 
 
 def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, factors: list[float]) -> Convolution:
@@ -331,7 +338,7 @@ def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, fact
     multipliers = [quantize_multiplier(factor) for factor in factors]
     if len(multipliers) == 1:
         multipliers *= len(wide)
-    source_zero = _given(operator.inputs[0]).zero_points[0] + OFFSET
+    source_zero = _given(operator.inputs[0]).zero_points[0] + INT8_OFFSET
     low, high, zero = _limits(operator)
     defined = ExactRequantization(
         bias=bias - source_zero * wide.sum(axis=1),

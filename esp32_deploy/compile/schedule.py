@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from esp32_deploy.compile.lower import Convolution, Layer, Program, Window
 from esp32_deploy.compile.servable import StreamError
 
-# of kernels/stream.h and kernels/pointwise.h
 GROUP_CHANNELS = 8
+"""Channels of a head that are computed at a time; of kernels/stream.h."""
 STRIP_PIXELS = 16
+"""Pixels whose windows a convolution gathers at a time, at most; the generated tables tell the kernels."""
 
 SEGMENT_BYTES = 64 * 1024
 """No segment is larger: boards have memory in pieces."""
@@ -335,7 +336,7 @@ def _chunks(program: Program, stage: Stage, memory: _Memory) -> Chunks:
 
 
 def strip_pixels(program: Program, layer: Layer) -> int:
-    """Pixels whose windows a convolution gathers at a time."""
+    """Pixels whose windows a convolution gathers at a time; no more than a row has."""
     return min(STRIP_PIXELS, program.planes[layer.target].width)
 
 

@@ -72,8 +72,7 @@ def operator_layers(graph: Graph) -> list[dict[str, Any]]:
 def _layer(compiled: Compiled, number: int, stage: Stage, place: int) -> dict[str, Any]:
     layer, program = stage.layers[place], compiled.schedule.program
     plane = program.planes[layer.target]
-    index = next(index for index, candidate in enumerate(program.layers) if candidate is layer)
-    operator = compiled.graph.operators[program.operators[index]]
+    operator = compiled.graph.operators[layer.operator]
     rows, size = _memory(compiled.schedule, number, stage, place)
     return {
         "stage": number,
