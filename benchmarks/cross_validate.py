@@ -20,8 +20,8 @@ from block.data import reading
 from block.data.reading import Split
 from block.measure import evaluate
 from block.model.augment import photo_augmentation
-from block.photos import prepare as photos
-from block.settings import AUTO_BATCH_SIZES, Settings
+from block.photos.prepare import prepare
+from block.settings import AUTO_BATCH_SIZES, PhotoSettings, Settings
 
 FOLDS = 5
 SIZE_PX, WIDTH = 96, 0.35
@@ -49,15 +49,7 @@ def main(seeds: int, **recipe: Any) -> None:
 
 def training_photos(folder: Path) -> tuple[Split, list[str]]:
     """All 240 training photos, as the block prepares them."""
-    photos.prepare(
-        shared_photos("fruit"),
-        folder / "arrays",
-        size=SIZE_PX,
-        resize_mode="squash",
-        channels=3,
-        labels_from="name",
-        seed=0,
-    )
+    prepare(shared_photos("fruit"), folder / "arrays", PhotoSettings(size=SIZE_PX, labels_from="name"), seed=0)
     data = reading.read(folder / "arrays")
     features = np.concatenate([data.train.features, data.validation.features])
     labels = np.concatenate([data.train.labels, data.validation.labels])

@@ -1,17 +1,23 @@
 """train.py with the augmentation and the optimizer of Edge Impulse's FOMO, for benchmarks/detection.py.
 
-Its loss, cut, batches and learning rate are options of train.py.
+Its loss, cut, batches and learning rate are options, the same as train.py's.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import click
+
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from block import learn, options
 from block.model import augment
-from block.model.augment import Augment
 from block.model.torchvision_compat import import_transforms
+from block.model.training import Recipe
+from block.pipeline import fit
+from block.pipeline.run import Run
 
 
 def edge_impulse_transforms() -> Any:
@@ -26,32 +32,32 @@ def edge_impulse_transforms() -> Any:
     )
 
 
-# plain Adam: no decay, a learning rate that stays, and the weights of the last step instead of their average
-PLAIN_ADAM = {"WEIGHT_DECAY": 0.0, "AVERAGE_DECAY": 0.0, "learning_rate_share": lambda progress: 1.0}  # noqa: ARG005
+def steady(_progress: float) -> float:
+    """The schedule of a learning rate that never changes."""
+    return 1.0
 
 
-def train_with_edge_impulses_recipe() -> None:
-    """Runs train.py; ends with a line and exit code 1 if it did not take the augmentation from here."""
-    from block.model import training
-    from train import train
+def edge_impulse_recipe(run: Run, started: float) -> Recipe:
+    """The settings' recipe with Edge Impulse's augmentation and plain Adam: no decay, no schedule, no averaging."""
+    return replace(
+        fit.training_recipe(run, started),
+        augment=augment.box_augmentation(run.data.size, transforms=edge_impulse_transforms()),
+        schedule=steady,
+        weight_decay=0.0,
+        average_decay=0.0,
+    )
 
-    ours, asked_for = augment.box_augmentation, []
 
-    def box_augmentation(size: int, mirror: bool) -> Augment:
-        asked_for.append(size)
-        return ours(size, mirror, edge_impulse_transforms())
-
-    kept = {name: getattr(training, name) for name in PLAIN_ADAM}
-    augment.box_augmentation = box_augmentation  # type: ignore[assignment]
-    vars(training).update(PLAIN_ADAM)
-    try:
-        train(standalone_mode=False)
-    finally:
-        augment.box_augmentation = ours
-        vars(training).update(kept)
-    if not asked_for:
-        raise SystemExit("This was learned with this project's own augmentation: train.py did not ask for another.")
+@click.command()
+@options.contract_options
+@options.studio_options
+@options.detection_options
+@options.photo_options
+@options.debug_option
+def main(debug: bool, **values: Any) -> None:
+    """Train as train.py does, with the rest of Edge Impulse's recipe."""
+    learn.run(options.settings_from(values), debug, choose_recipe=edge_impulse_recipe)
 
 
 if __name__ == "__main__":
-    train_with_edge_impulses_recipe()
+    main()

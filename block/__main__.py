@@ -88,9 +88,10 @@ def convert(out: Path, data_directory: Path | None, debug: bool) -> None:
 @click.option("--out", type=options.PATH, required=True, help="Folder for the pictures, one PNG for each photo.")
 @click.option(
     "--threshold",
-    type=click.FloatRange(0, 1),
+    type=float,
     default=None,
-    help="Least probability of an answer.  [default: that of deploy.json beside MODEL]",
+    help='Confidence threshold: below it the answer is "not sure", or there is no object.  '
+    "[default: that of deploy.json beside MODEL]",
 )
 @click.option(
     "--resize",
@@ -114,10 +115,10 @@ def predict(
 
         pictures = predicting.choose_pictures(predicting.find_photos(photos, out), out)
         with console.foreign_output_hidden(debug):
-            seer = predicting.load(model, resize, threshold)
+            board_model = predicting.load(model, resize, threshold)
         contract.make_folder(out)
         unreadable: list[str] = []
-        for path, text in predicting.draw_pictures(seer, pictures, unreadable.append):
+        for path, text in predicting.draw_pictures(board_model, pictures, unreadable.append):
             renamed = f" ({pictures[path].name})" if pictures[path].stem != path.stem else ""
             say(f"{path}: {text}{renamed}")
         for reason in unreadable:

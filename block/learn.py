@@ -1,8 +1,9 @@
 """The story of a run: read, fit, export, judge; `run` tells it, longer chapters have modules of their own."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from block import console
 from block.console import say, warn
@@ -11,36 +12,51 @@ from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.errors import BlockError
 from block.photos import prepare as photos
-from block.photos.folder import some
+from block.photos.folder import first_few
 from block.pipeline import checkpoint, export, fit, judge, package, stopping
 from block.pipeline.run import Run
 from block.report import summary
 from block.settings import DETECTION_CHOICES, PREPARATION_CHOICES, PhotoSettings, Settings, changed_flags
 
+if TYPE_CHECKING:
+    from block.model.training import Recipe
 
-def run(settings: Settings, debug: bool = False, ignored: Sequence[str] = ()) -> None:
-    """Learns from a data directory and fills an output folder; raises BlockError for whatever a person can mend."""
+
+ChooseRecipe = Callable[[Run, float], "Recipe"]
+"""The recipe for a run that began at a time.monotonic()."""
+
+
+def run(
+    settings: Settings,
+    debug: bool = False,
+    ignored: Sequence[str] = (),
+    choose_recipe: ChooseRecipe = fit.training_recipe,
+) -> None:
+    """Learns from a data directory and fills an output folder; raises BlockError for whatever a person can mend.
+
+    `ignored` are arguments to warn of. `choose_recipe` may train in another way than the settings say.
+    """
     started = time.monotonic()
     if ignored:
         warn(f"ignored, not options of this block: {', '.join(ignored)}")
     with stopping.on_signals() as stop:
         check_directories(settings)
         contract.make_folder(settings.out_directory)
-        contract.check_room(settings.out_directory)
+        contract.check_free_space(settings.out_directory)
         outputs = Outputs(settings.out_directory)
         run = Run(settings, outputs, read_data(settings, outputs), debug)
         refuse_another_task(run)
         summary.describe_data(run.data)
         warn_of_flags_without_effect(run)
         read = time.monotonic()
-        fit.fit(run, started, stop)
+        fit.fit(run, choose_recipe(run, started), stop)
         finish(run, {"reading": read - started, "training": time.monotonic() - read})
 
 
 def convert(out_directory: Path, data_directory: Path | None = None, debug: bool = False) -> None:
     """Makes everything that follows training again, from what an earlier run kept in its output folder."""
     run = checkpoint.resume(out_directory, data_directory, debug)
-    contract.check_room(out_directory)
+    contract.check_free_space(out_directory)
     finish(run, {})
 
 
@@ -102,30 +118,21 @@ def warn_of_flags_without_effect(run: Run) -> None:
 
 def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
     """Turns photos into a block directory; says where labels and split came from and what could not be read."""
-    preparation = photos.prepare(
-        directory,
-        out,
-        size=how.size,
-        resize_mode=how.resize,
-        channels=how.channels,
-        labels_from=how.labels_from,
-        task=how.task,
-        seed=seed,
-        track=lambda names: console.track(names, "Photos"),
-    )
-    say(f"Task: {preparation.task}; labels from: {preparation.labels_from}; split: {preparation.split_from}")
-    if preparation.unused_boxes:
+    prepared = photos.prepare(directory, out, how, seed, track=lambda names: console.track(names, "Photos"))
+    preparation = prepared.preparation
+    say(f"Task: {prepared.task}; labels from: {preparation.labels_from}; split: {preparation.split_from}")
+    if prepared.unused_boxes:
         say("  These photos have boxes too: --task detection learns where objects are")
     if preparation.dropped_boxes:
         warn(
             f"{sum(preparation.dropped_boxes.values())} boxes were left out, for they have no area or lie outside what "
-            f"the network sees: on {some(list(preparation.dropped_boxes))}."
+            f"the network sees: on {first_few(list(preparation.dropped_boxes))}."
         )
-    for warning in preparation.warnings:
+    for warning in prepared.warnings:
         warn(warning)
     if preparation.skipped:
         warn(f"{len(preparation.skipped)} photos could not be read and were left out:")
-        for name, reason in preparation.skipped:
+        for name, reason in preparation.skipped.items():
             say(f"  {name}: {reason}")
 
 
@@ -152,4 +159,6 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
         return
     package.write_report(run, stages)
     with console.tolerated(f"everything lies in {directory}, but the summary failed", again, run.debug):
-        summary.describe_results(run.settings.library_name, run.outputs, judgement.scores, judgement.footprint)
+        summary.describe_results(
+            run.data.task, run.settings.library_name, run.outputs, judgement.scores, judgement.footprint
+        )

@@ -69,9 +69,8 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--runtime",
     type=click.Choice(library.RUNTIMES),
-    default="stream",
-    show_default=True,
-    help="stream: C++ of its own, little RAM. tflm: the interpreter in the esp32 core 3 or newer.",
+    help="stream: C++ of its own, little RAM. tflm: the interpreter in the esp32 core 3 or newer.  "
+    "[default: stream, or tflm for a model that cannot be streamed]",
 )
 @click.option(
     "--board",
@@ -105,7 +104,7 @@ def package_command(
     model: Path,
     name: str | None,
     out: Path | None,
-    runtime: library.Runtime,
+    runtime: library.Runtime | None,
     board: str,
     manifest_path: Path | None,
     labels: str | None,
@@ -123,6 +122,8 @@ def package_command(
     images = None if samples is None else recording.read_samples(samples)
     made = library.package(model, target, known, runtime=runtime, board=board, samples=images)
     click.echo(f"Wrote {made.path}: {made.files} files, {made.zip_bytes:,} bytes.")
+    if made.refusal:
+        click.echo(f"It runs TensorFlow Lite Micro's interpreter. {made.refusal}")
     click.echo(
         f"On the board: {made.ram_bytes:,} bytes of RAM, and {made.frame_bytes:,} for the Camera sketch's frame."
     )

@@ -1,6 +1,7 @@
 """The words that training and board share: tasks, decoders, colours, and the steps that probabilities count in."""
 
 import math
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 from esp32_deploy.errors import DeployError
@@ -15,6 +16,34 @@ DEFAULT_THRESHOLDS: dict[Task, float] = {"classification": 0.6, "detection": 0.5
 """Confidence threshold where nothing chose another one: below it the answer is "not sure", or there is no object."""
 SCORE_STEPS = 256
 """Probabilities count in 256ths, the steps of an int8 softmax."""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a model's quality: its field in metrics.json, its title and its format for a person."""
+
+    name: str
+    title: str
+    form: str
+    is_for_boards: bool = True
+    """Whether deploy.json and the library's README name it too."""
+
+    def text(self, value: float) -> str:
+        """The value as a person reads it."""
+        return format(value, self.form)
+
+
+FIGURES: dict[Task, tuple[Figure, ...]] = {
+    "classification": (Figure("accuracy", "accuracy", ".1%"), Figure("loss", "loss", ".4f")),
+    "detection": (
+        Figure("f1", "F1", ".3f"),
+        Figure("precision", "precision", ".3f"),
+        Figure("recall", "recall", ".3f"),
+        Figure("ei_f1", "Edge Impulse's F1", ".3f", is_for_boards=False),
+        Figure("count_error", "counting error", ".2f", is_for_boards=False),
+    ),
+}
+"""The figures of each task; the first one is what a model is judged by."""
 
 
 class ColourError(DeployError):

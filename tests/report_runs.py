@@ -9,27 +9,22 @@ from tiny_models import mobilenet
 from block.data import contract, reading
 from block.data.contract import Outputs
 from block.data.writing import block_writer
+from block.facts import NetworkFacts, OperatingPoint, TrainingFacts
 from block.measure import detections, evaluate, footprint
 from block.model.training import Epoch
 from block.report import results
 from block.settings import Settings
+from esp32_deploy.words import DEFAULT_THRESHOLDS
 
 RUNTIMES = ("torch", "onnx", "tflite_float32", "tflm_int8")
 THRESHOLD, CELL_PX, SIZE_PX = 0.45, 8, 48
-FACTS = {
-    "network": {"width": 0.35, "cut": "block_5", "parameters": 14755, "pretrained": None, "random_layers": []},
-    "training": {
-        "epoch": 2,
-        "validation_loss": 0.5,
-        "validation_score": 0.8,
-        "batch_size": 32,
-        "splits": ["train"],
-        "device": "cpu",
-    },
-}
+NETWORK = NetworkFacts(width=0.35, cut="block_5", parameters=14755, pretrained=None, random_layers=())
+TRAINING = TrainingFacts(
+    epoch=2, validation_loss=0.5, validation_score=0.8, batch_size=32, splits=("train",), device="cpu"
+)
 
 
-def write_run(folder: Path, facts, scores, probabilities) -> Outputs:
+def write_run(folder: Path, operating, scores, probabilities) -> Outputs:
     """`folder`/out as train.py leaves it, but for the report, for the arrays in `folder`/data."""
     outputs, data = Outputs(folder / "out"), reading.read(folder / "data")
     outputs.directory.mkdir(parents=True)
@@ -41,11 +36,11 @@ def write_run(folder: Path, facts, scores, probabilities) -> Outputs:
     results.write_history(outputs.history, epochs)
     settings = Settings(folder / "data", outputs.directory, library_name="squares")
     costs = footprint.measure(outputs.tflite_int8)
-    judgement = results.Judgement(settings, data, facts, scores, probabilities, costs)
+    judgement = results.Judgement(settings, data, NETWORK, TRAINING, operating, scores, probabilities, costs)
     results.write_labels(outputs.labels, data.classes)
     results.write_predictions(outputs.predictions, judgement)
     contract.write_json(outputs.metrics, results.metrics(judgement, outputs, {"reading": 0.5, "training": 3.0}))
-    contract.write_json(outputs.deploy, results.deploy_manifest(judgement))
+    contract.write_json(outputs.deploy, results.deploy_manifest(judgement).as_dict())
     return outputs
 
 
@@ -68,7 +63,7 @@ def classification_run(folder: Path, images=60, holdout=12, classes=CLASSES, siz
         }
         for name, by_runtime in probabilities.items()
     }
-    return write_run(folder, FACTS, scores, probabilities)
+    return write_run(folder, OperatingPoint(DEFAULT_THRESHOLDS["classification"]), scores, probabilities)
 
 
 def _answers(labels, generator):
@@ -87,10 +82,9 @@ def detection_run(folder: Path, photos: int = 12) -> Outputs:
         for name, its in grids.items()
     }
     curve = detections.curve(grids["validation"], list(data.validation.labels), SIZE_PX, "peaks")
-    facts = FACTS | {"training": FACTS["training"] | {"threshold": THRESHOLD, "curve": curve}}
     return write_run(
         folder,
-        facts,
+        OperatingPoint(THRESHOLD, curve),
         {name: dict.fromkeys(RUNTIMES, score) for name, score in scores.items()},
         {name: dict.fromkeys(RUNTIMES, its) for name, its in grids.items()},
     )
@@ -99,7 +93,7 @@ def detection_run(folder: Path, photos: int = 12) -> Outputs:
 def _write_boxes(folder: Path, photos: int) -> None:
     # one coloured square a photo; the last photo of each split shows nothing
     counts = {"train": 30, "validation": photos, "holdout": photos // 2}
-    with block_writer(folder, CLASSES, SIZE_PX, 3, {}, tuple(counts), "detection") as writer:
+    with block_writer(folder, CLASSES, SIZE_PX, 3, tuple(counts), "detection") as writer:
         for number, (split, count) in enumerate(counts.items()):
             generator = np.random.default_rng(number)
             for row in range(count):

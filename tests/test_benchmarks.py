@@ -1,52 +1,37 @@
-import sys
-
 import block_runs
 import edge_impulse_recipe
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from drawn_arrays import write_box_arrays
 
 from block import learn
 from block.data import reading
 from block.model import augment
-from block.model.torchvision_compat import import_transforms
-from block.pipeline import fit
 from block.pipeline.run import Run
 
 
-@pytest.fixture
-def box_arguments(tmp_path, monkeypatch):
-    data = write_box_arrays(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["train.py", "--data-directory", str(data), "--out-directory", "out"])
-
-
-@pytest.mark.usefixtures("box_arguments")
-def test_the_recipe_of_edge_impulse_learns_with_its_augmentation(monkeypatch):
-    seen = []
-
-    def run(settings, **_):
-        data = reading.read(settings.data_directory)
-        learn_with = fit.training_recipe(Run(settings, None, data, debug=False), 0.0).augment
-        seen.append(learn_with(torch.zeros(3, data.size, data.size), data.train.labels[1]))
+def test_edge_impulses_recipe_is_plain_adam_with_its_own_augmentation(tmp_path, monkeypatch):
+    chosen = []
 
     def transforms():
-        import_transforms()
         return lambda image, boxes: (image + 0.5, boxes)
 
-    monkeypatch.setattr(learn, "run", run)
+    def no_training(settings, debug, choose_recipe):
+        data = reading.read(settings.data_directory)
+        chosen.append((data, choose_recipe(Run(settings, None, data, debug), 0.0)))
+
     monkeypatch.setattr(edge_impulse_recipe, "edge_impulse_transforms", transforms)
-    edge_impulse_recipe.train_with_edge_impulses_recipe()
-    ((image, boxes),) = seen
+    monkeypatch.setattr(learn, "run", no_training)
+    arguments = ["--data-directory", str(write_box_arrays(tmp_path)), "--out-directory", "out", "--batch-size", "32"]
+    assert CliRunner().invoke(edge_impulse_recipe.main, arguments, catch_exceptions=False).exit_code == 0
+    ((data, recipe),) = chosen
+    image, boxes = recipe.augment(torch.zeros(3, data.size, data.size), data.train.labels[1])
     assert image.unique().tolist() == [0.5]
     assert len(boxes)
-
-
-@pytest.mark.usefixtures("box_arguments")
-def test_the_recipe_of_edge_impulse_fails_where_its_augmentation_is_not_asked_for(monkeypatch):
-    monkeypatch.setattr(learn, "run", lambda *_, **__: None)
-    with pytest.raises(SystemExit, match="with this project's own augmentation"):
-        edge_impulse_recipe.train_with_edge_impulses_recipe()
+    assert (recipe.weight_decay, recipe.average_decay, recipe.batch_size) == (0, 0, 32)
+    assert {recipe.schedule(step / 10) for step in range(11)} == {1.0}
 
 
 def test_the_augmentation_of_edge_impulse_moves_boxes_along():

@@ -76,9 +76,9 @@ def test_counting_errors_are_absolute_for_each_class_and_photo():
 
 def test_the_best_threshold_is_in_the_middle_of_equals():
     grid = grid_with((0, 0, CAT, 0.8), (3, 3, CAT, 0.4))
-    rows = detections.curve(np.stack([grid]), [boxes((CAT, 0, 0, 8, 8))], 32, "peaks")
-    assert 0.55 <= detections.best_threshold(rows) <= 0.65
-    assert rows[0]["precision"] == 0.5 and rows[-1]["recall"] == 0
+    curve = detections.curve(np.stack([grid]), [boxes((CAT, 0, 0, 8, 8))], 32, "peaks")
+    assert 0.55 <= detections.best_threshold(curve) <= 0.65
+    assert curve[0].precision == 0.5 and curve[-1].recall == 0
 
 
 @pytest.mark.parametrize("how", ["peaks", "fuse"])
@@ -86,9 +86,9 @@ def test_the_curve_is_what_each_threshold_scores(how):
     generator = np.random.default_rng(3)
     grids = generator.dirichlet((3, 1, 1), (4, 5, 5))
     truths = [boxes((CAT, 0, 0, 20, 20), (DOG, 16, 16, 20, 20))] * 4
-    for row in detections.curve(grids, truths, 40, how, (0.25, 0.5, 0.75)):
-        result = detections.evaluate(grids, truths, CLASSES, 40, row["threshold"], how)
-        assert (result.precision, result.recall, result.f1) == (row["precision"], row["recall"], row["f1"])
+    for point in detections.curve(grids, truths, 40, how, (0.25, 0.5, 0.75)):
+        result = detections.evaluate(grids, truths, CLASSES, 40, point.threshold, how)
+        assert (result.precision, result.recall, result.f1) == (point.precision, point.recall, point.f1)
 
 
 def test_edge_impulse_counts_a_mistaken_class_once_and_ours_twice():

@@ -2,6 +2,7 @@ import pytest
 
 from block.measure import footprint
 from esp32_deploy.compile import graph
+from esp32_deploy.compile.servable import StreamError
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_the_footprint_has_the_streamed_rows_layer_by_layer(shared_data):
 
 def test_a_model_that_cannot_stream_still_has_its_layers(shared_data, monkeypatch):
     def refuse(*_):
-        raise graph.GraphError("not served")
+        raise StreamError("not served")
 
     monkeypatch.setattr(footprint.compiler, "compile_file", refuse)
     measured = footprint.measure(shared_data / "models" / "classifier_035_96.tflite")

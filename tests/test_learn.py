@@ -307,8 +307,8 @@ def test_the_arrays_of_a_moved_run_are_found_or_asked_for(arrays, tmp_path):
     assert checkpoint.find_arrays(outputs, tmp_path / "gone", None) == outputs.prepared
 
 
-class Judged:
-    """A task whose validation losses are given; it notes what the judged networks answered."""
+class GivenLosses:
+    """A task whose validation losses are given; it notes what the validated networks answered."""
 
     def __init__(self, task, losses):
         self.targets, self.loss, self.merit = task.targets, task.loss, task.merit
@@ -328,12 +328,12 @@ def test_the_best_epochs_weights_are_kept_and_older_models_go(arrays, tmp_path, 
     # without test images, which would have it learn once more
     run = replace(run, data=replace(run.data, holdout=None))
     network, _ = fit.start(run)
-    task = Judged(fit.learning_task(run, network), [2.0, 1.0, 3.0])
-    monkeypatch.setattr(fit, "learning_task", lambda *_: task)
-    fit.fit(run, 0.0, Stop())
+    task = GivenLosses(fit.training_task(run, network), [2.0, 1.0, 3.0])
+    monkeypatch.setattr(fit, "training_task", lambda *_: task)
+    fit.fit(run, fit.training_recipe(run, 0.0), Stop())
     assert names(tmp_path) == {"weights.pt", "settings.json", "history.csv"}
     kept, facts = checkpoint.load_weights(run)
-    assert facts["training"]["epoch"] == 2
+    assert facts.training.epoch == 2
     images = torch.from_numpy(np.array(run.data.validation.features)).permute(0, 3, 1, 2)
     with torch.inference_mode():
         answers = kept.eval()(images)
@@ -365,6 +365,15 @@ def test_models_that_cannot_be_judged_are_no_failure_and_become_a_library(copied
     assert manifest.read(copied / "told.json").labels == tuple(CLASSES)
 
 
+def test_weights_of_another_version_are_refused(copied):
+    import torch
+
+    content = torch.load(copied / "weights.pt", weights_only=True)
+    torch.save({"state": content["state"], "facts": {"network": {}, "training": {}}}, copied / "weights.pt")
+    with pytest.raises(BlockError, match=r"weights\.pt has format 1, and this version reads format 2: another version"):
+        learn.convert(copied)
+
+
 def test_a_summary_that_fails_says_so_and_leaves_everything_there(copied, monkeypatch, capsys):
     from block.report import summary
 
@@ -389,7 +398,7 @@ def test_an_export_that_computes_something_else_is_named_before_training(arrays,
     network, _ = fit.start(run)
     monkeypatch.setattr(runtimes, "onnx_predict", lambda _: lambda images: np.zeros((len(images), 3)))
     with pytest.raises(BlockError, match="The network and a trial export of it to ONNX differ by 0"):
-        trial.check(run, network, fit.learning_task(run, network), torch.device("cpu"))
+        trial.check(run, network, fit.training_task(run, network), torch.device("cpu"))
 
 
 def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatch, capsys):
@@ -402,7 +411,7 @@ def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatc
     assert output.count("Warning") == 1
     assert "has no ImageNet weights for width 0.35" in output
     assert f"To get them: {console.command('-m', 'block', 'weights', '--width', 0.35)}\n" in output
-    assert facts["pretrained"] is None
+    assert facts.pretrained is None
 
 
 def photo_folder(folder):

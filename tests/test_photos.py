@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from block.data import contract, reading
+from block.data.preparation import Preparation
 from block.errors import BlockError
 from block.photos.prepare import is_photo_folder, prepare
+from block.settings import PhotoSettings
 from esp32_deploy.photos import UnreadablePhotoError, read_photo
 
 SIZE = 48
@@ -41,17 +43,8 @@ def annotate(path, *labels):
     path.write_text(f"<annotation><size><width>0</width><height>0</height></size>{boxes}</annotation>")
 
 
-def run(photos, out, labels_from=None, seed=1, channels=3, resize_mode="squash", **options):
-    return prepare(
-        photos,
-        out,
-        size=SIZE,
-        resize_mode=resize_mode,
-        channels=channels,
-        labels_from=labels_from,
-        seed=seed,
-        **options,
-    )
+def run(photos, out, labels_from=None, seed=1, track=iter, **choices):
+    return prepare(photos, out, PhotoSettings(size=SIZE, labels_from=labels_from, **choices), seed, track)
 
 
 def names(out, split="validation"):
@@ -152,7 +145,7 @@ def test_files_that_are_no_photos_are_ignored(photos, out, name):
     draw_classes(photos, apple=5, banana=5)
     (photos / "apple" / name).parent.mkdir(exist_ok=True)
     (photos / "apple" / name).write_bytes(b"rubbish")
-    assert run(photos, out).skipped == ()
+    assert run(photos, out).preparation.skipped == {}
 
 
 def test_every_common_extension_is_a_photo(photos, out):
@@ -182,11 +175,11 @@ def test_unreadable_photos_are_skipped_with_their_reasons(photos, out):
     (photos / "apple" / "empty.jpg").touch()
     cut = draw(photos / "banana" / "cut.bmp", size=(40, 40))
     cut.write_bytes(cut.read_bytes()[:1000])
-    preparation = run(photos, out)
-    assert [name for name, _ in preparation.skipped] == ["apple/empty.jpg", "banana/cut.bmp"]
-    assert sum(map(sum, (split.values() for split in preparation.counts.values()))) == 20
-    note = reading.read(out).preparation["skipped"]
-    assert note == dict(preparation.skipped)
+    prepared = run(photos, out)
+    assert list(prepared.preparation.skipped) == ["apple/empty.jpg", "banana/cut.bmp"]
+    assert sum(map(sum, (split.values() for split in prepared.counts.values()))) == 20
+    note = reading.read(out).preparation.skipped
+    assert note == prepared.preparation.skipped
     assert str(photos) not in json.dumps(note)
 
 
@@ -232,9 +225,9 @@ def test_a_missing_folder_an_archive_and_an_empty_folder_are_refused(photos, out
 def test_deeper_folders_belong_to_their_class(photos, out):
     draw_classes(photos, apple=2, banana=2)
     draw(photos / "apple" / "garden" / "2024" / "000.png")
-    preparation = run(photos, out)
-    assert preparation.classes == ("apple", "banana")
-    assert preparation.labels_from == "folder"
+    prepared = run(photos, out)
+    assert prepared.classes == ("apple", "banana")
+    assert prepared.preparation.labels_from == "folder"
     assert "apple/garden/2024/000.png" in names(out) | names(out, "train")
 
 
@@ -257,7 +250,7 @@ def test_camera_names_are_no_classes_unless_asked_for(photos, out):
 def test_camera_names_do_not_compete_with_class_folders(photos, out):
     for number, label in enumerate(["apple", "apple", "banana", "banana"]):
         draw(photos / label / f"{'IMG' if number % 2 else 'DSC'}_{number}.png")
-    assert run(photos, out).labels_from == "folder"
+    assert run(photos, out).preparation.labels_from == "folder"
 
 
 def test_sources_that_agree_need_no_choice(photos, out):
@@ -265,7 +258,7 @@ def test_sources_that_agree_need_no_choice(photos, out):
         for number in range(2):
             draw(photos / label / f"{label}_{number}.png")
             annotate(photos / label / f"{label}_{number}.xml", label)
-    assert run(photos, out).labels_from == "folder"
+    assert run(photos, out).preparation.labels_from == "folder"
 
 
 def test_sources_that_disagree_are_named(photos, out):
@@ -293,8 +286,8 @@ def test_voc_files_may_lie_in_a_folder_of_their_own(photos, out):
     for number in range(4):
         draw(photos / "JPEGImages" / f"{number}.png")
         annotate(photos / "Annotations" / f"{number}.xml", *["cat" if number % 2 else "dog"] * 2)
-    preparation = run(photos, out)
-    assert (preparation.labels_from, preparation.classes) == ("voc", ("cat", "dog"))
+    prepared = run(photos, out)
+    assert (prepared.preparation.labels_from, prepared.classes) == ("voc", ("cat", "dog"))
 
 
 def test_boxes_of_several_classes_on_one_photo_are_refused(photos, out):
@@ -339,17 +332,17 @@ def export_classes(photos, place=".", category="training", prefix=""):
 def test_export_labels_name_the_classes(photos, out):
     content = export_classes(photos, "training", prefix="training/")
     (photos / "info.labels").write_text(json.dumps(content))
-    preparation = run(photos, out)
-    assert (preparation.labels_from, preparation.classes) == ("export", ("cat", "dog"))
+    prepared = run(photos, out)
+    assert (prepared.preparation.labels_from, prepared.classes) == ("export", ("cat", "dog"))
 
 
 def test_export_labels_may_lie_beside_their_photos(photos, out):
     for folder in ("training", "testing"):
         content = export_classes(photos, folder, folder)
         (photos / folder / "info.labels").write_text(json.dumps(content))
-    preparation = run(photos, out)
-    assert preparation.labels_from == "export"
-    assert sum(preparation.counts["holdout"].values()) == 8
+    prepared = run(photos, out)
+    assert prepared.preparation.labels_from == "export"
+    assert sum(prepared.counts["holdout"].values()) == 8
 
 
 def test_export_categories_make_a_split(photos, out):
@@ -358,9 +351,9 @@ def test_export_categories_make_a_split(photos, out):
         entry["category"] = "testing"
     content["files"][2]["category"] = "split"
     (photos / "info.labels").write_text(json.dumps(content))
-    preparation = run(photos, out)
+    prepared = run(photos, out)
     assert names(out, "holdout") == {"0.png", "1.png"}
-    assert preparation.split_from.startswith("the categories in info.labels; 20 %")
+    assert prepared.preparation.split_from.startswith("the categories in info.labels; 20 %")
 
 
 def test_export_boxes_of_one_class_label_a_photo(photos, out):
@@ -458,17 +451,17 @@ def test_other_classes_do_not_move_a_photo(photos, out):
 def test_a_given_validation_split_is_kept(photos, out, folder):
     draw_classes(photos / "train", apple=4, banana=4)
     draw_classes(photos / folder, apple=3, banana=1)
-    preparation = run(photos, out)
-    assert preparation.counts["validation"] == {"apple": 3, "banana": 1}
-    assert preparation.split_from == f"as given by the folders train/, {folder}/"
+    prepared = run(photos, out)
+    assert prepared.counts["validation"] == {"apple": 3, "banana": 1}
+    assert prepared.preparation.split_from == f"as given by the folders train/, {folder}/"
 
 
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("training", "testing")])
 def test_a_test_folder_is_held_out_and_never_validates(photos, out, train, test):
     draw_classes(photos / train, apple=10, banana=10)
     draw_classes(photos / test, apple=3, banana=2)
-    preparation = run(photos, out)
-    assert preparation.counts == {
+    prepared = run(photos, out)
+    assert prepared.counts == {
         "train": {"apple": 8, "banana": 8},
         "validation": {"apple": 2, "banana": 2},
         "holdout": {"apple": 3, "banana": 2},
@@ -514,8 +507,8 @@ def test_voc_lists_are_the_split(photos, out):
     lists.mkdir(parents=True)
     for name, members in (("trainval", "0123"), ("train", "01"), ("val", "23"), ("test", "45")):
         (lists / f"{name}.txt").write_text("\n".join(members) + "\n")
-    preparation = run(photos, out)
-    assert {split: sum(counts.values()) for split, counts in preparation.counts.items()} == {
+    prepared = run(photos, out)
+    assert {split: sum(counts.values()) for split, counts in prepared.counts.items()} == {
         "train": 2,
         "validation": 2,
         "holdout": 2,
@@ -542,18 +535,29 @@ def test_rows_hold_the_photo_and_its_class(photos, out):
 
 def test_preparation_is_noted_without_paths_of_the_machine(photos, out):
     draw_classes(photos, apple=2, banana=2)
-    run(photos, out, channels=1, resize_mode="fit", seed=7)
+    run(photos, out, colour="grayscale", resize="fit", seed=7)
     data = reading.read(out)
     assert data.channels == 1
-    assert data.preparation == {
-        "size": SIZE,
-        "resize_mode": "fit",
-        "channels": 1,
-        "labels_from": "folder",
-        "seed": 7,
-        "skipped": {},
-        "split_from": "20 % of each class's training photos validate (seed 7)",
-    }
+    assert data.preparation == Preparation(
+        size=SIZE,
+        resize="fit",
+        channels=1,
+        labels_from="folder",
+        seed=7,
+        split_from="20 % of each class's training photos validate (seed 7)",
+    )
+
+
+def test_photos_prepared_by_another_version_are_refused(photos, out):
+    draw_classes(photos, apple=2, banana=2)
+    run(photos, out)
+    noted = json.loads((out / "photos.json").read_text())
+    noted["preparation"]["resize_mode"] = noted["preparation"].pop("resize")
+    (out / "photos.json").write_text(json.dumps(noted))
+    with pytest.raises(
+        BlockError, match=r"photos\.json .*another version prepared these photos.*Prepare the photos again"
+    ):
+        reading.read(out)
 
 
 def test_progress_sees_every_photo(photos, out):
@@ -591,9 +595,9 @@ def test_fruit_is_prepared_by_name(shared_data, photos, out):
         (photos / split).mkdir(parents=True)
         for path in sorted((shared_data / "fruit" / split).glob("*.jpg"))[::4]:
             (photos / split / path.name).symlink_to(path)
-    preparation = run(photos, out)
-    assert (preparation.labels_from, preparation.skipped) == ("name", ())
-    assert preparation.counts == {
+    prepared = run(photos, out)
+    assert (prepared.preparation.labels_from, prepared.preparation.skipped) == ("name", {})
+    assert prepared.counts == {
         "train": {"apple": 15, "banana": 14, "mixed": 4, "orange": 14},
         "validation": {"apple": 4, "banana": 4, "mixed": 1, "orange": 4},
         "holdout": {"apple": 5, "banana": 5, "mixed": 1, "orange": 4},
@@ -607,10 +611,10 @@ def test_blood_cells_cannot_be_classified_by_their_boxes(shared_data, out):
 
 def test_blood_cells_are_detectors_arrays_by_their_own_lists(shared_data, out):
     dataset = shared_data / "bccd" / "BCCD"
-    preparation = run(shared_data / "bccd", out, task="detection")
-    assert preparation.split_from == "as given by the lists in ImageSets/Main"
+    prepared = run(shared_data / "bccd", out, task="detection")
+    assert prepared.preparation.split_from == "as given by the lists in ImageSets/Main"
     # two boxes in the annotations have no width
-    assert sum(preparation.dropped_boxes.values()) == 2
+    assert sum(prepared.preparation.dropped_boxes.values()) == 2
     drawn = Counter()
     for split, name in {"train": "train", "validation": "val", "holdout": "test"}.items():
         listed = (dataset / "ImageSets" / "Main" / f"{name}.txt").read_text().split()
@@ -618,7 +622,7 @@ def test_blood_cells_are_detectors_arrays_by_their_own_lists(shared_data, out):
         for photo in listed:
             for label in re.findall("<name>(.*)</name>", (dataset / "Annotations" / f"{photo}.xml").read_text()):
                 drawn[split, label] += 1
-    counted = Counter({(split, label): n for split, row in preparation.counts.items() for label, n in row.items()})
+    counted = Counter({(split, label): n for split, row in prepared.counts.items() for label, n in row.items()})
     assert sum(drawn.values()) == 4888
     assert sum((drawn - counted).values()) == 2 and not counted - drawn
 
@@ -628,9 +632,9 @@ def test_hand_signs_are_classes_in_folders(shared_data, photos, out):
         (photos / digit).mkdir(parents=True)
         for path in sorted((shared_data / "sign-digits" / digit).iterdir())[:10]:
             shutil.copy(path, photos / digit)
-    preparation = run(photos, out)
-    assert preparation.labels_from == "folder"
-    assert preparation.counts["validation"] == {"0": 2, "1": 2}
+    prepared = run(photos, out)
+    assert prepared.preparation.labels_from == "folder"
+    assert prepared.counts["validation"] == {"0": 2, "1": 2}
 
 
 def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_counted(photos, out):
@@ -643,12 +647,12 @@ def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_
         (photos / f"{number:02}.xml").write_text(f"<annotation>{objects}</annotation>")
     # the middle square begins 24 px into the photo, where the boxes of photos 0, 1, 2 and 4 have ended; of 5 to 9
     # 1 to 5 px of 20 are left (number 7 shows nothing)
-    cropped = run(photos, out.parent / "cropped", task="detection", resize_mode="crop").dropped_boxes
+    cropped = run(photos, out.parent / "cropped", task="detection", resize="crop").preparation.dropped_boxes
     assert cropped == {f"{number:02}.png": 1 if number == 10 else 2 for number in (0, 1, 2, 4, 5, 6, 8, 9, 10)}
-    preparation = run(photos, out, task="detection")
-    assert preparation.labels_from == "voc"
-    assert preparation.dropped_boxes == {f"{number:02}.png": 1 for number in range(12) if number % 4 != 3}
-    assert sum(counts["cell"] for counts in preparation.counts.values()) == 9
+    prepared = run(photos, out, task="detection")
+    assert prepared.preparation.labels_from == "voc"
+    assert prepared.preparation.dropped_boxes == {f"{number:02}.png": 1 for number in range(12) if number % 4 != 3}
+    assert sum(counts["cell"] for counts in prepared.counts.values()) == 9
     data = reading.read(out)
     assert (data.task, data.classes, data.dropped_boxes) == ("detection", ("cell",), 0)
     boxes = {
@@ -659,7 +663,7 @@ def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_
     # squashed: half as wide, as high as before
     assert boxes["04.png"] == [[0, 2, 6, 10, 10]]
     assert boxes["03.png"] == []
-    assert data.preparation["dropped_boxes"] == preparation.dropped_boxes
+    assert data.preparation.dropped_boxes == prepared.preparation.dropped_boxes
 
 
 def test_a_detectors_class_that_cannot_be_read_to_learn_from_is_named(photos, out):

@@ -11,7 +11,8 @@ from tiny_models import mobilenet
 
 from block.__main__ import block
 from block.report import predict
-from block.report.predict import Seer
+from block.report.predict import BoardModel
+from esp32_deploy.__main__ import main as deploy_commands
 from esp32_deploy.meaning import UNKNOWN_RESIZE, Meaning
 from esp32_deploy.words import DEFAULT_THRESHOLDS
 
@@ -51,11 +52,20 @@ def test_every_photo_becomes_a_picture_and_a_line(model, tmp_path):
     assert lines[1].endswith(" (1-2.png)") and not lines[0].endswith(")")
 
 
+@pytest.mark.parametrize("threshold", [0, -0.5, 1.5, "nan"])
+def test_both_command_lines_refuse_the_same_thresholds(model, tmp_path, threshold):
+    message = f"threshold is {float(threshold)}; choose more than 0 and at most 1, such as 0.6."
+    one = photo(tmp_path / "1.jpg")
+    assert message in run(model, one, "--out", tmp_path / "seen", "--threshold", threshold).stderr
+    options = [str(model), "--labels", "a,b,c,d", "--threshold", str(threshold), "--out", str(tmp_path / "a.zip")]
+    assert message in CliRunner().invoke(deploy_commands, ["package", *options]).output
+
+
 def test_the_threshold_beside_the_model_decides_what_is_sure(model, tmp_path):
     one = photo(tmp_path / "1.jpg")
     model.with_name("deploy.json").write_text(json.dumps({"labels": LABELS, "threshold": 1.0, "resize": None}))
     assert "not sure (" in run(model, one, "--out", tmp_path / "seen").stdout
-    assert "not sure" not in run(model, one, "--out", tmp_path / "seen", "--threshold", 0).stdout
+    assert "not sure" not in run(model, one, "--out", tmp_path / "seen", "--threshold", 0.01).stdout
 
 
 def test_unreadable_photos_are_named_and_the_others_drawn(model, tmp_path):
@@ -87,7 +97,7 @@ def test_a_label_is_given_only_when_the_model_is_sure():
     assert predict.label_text(["cat", "dog"], unsure, 0.6) == "not sure (dog 55%)"
 
 
-def grid_seer(grid, resize="squash"):
+def grid_model(grid, resize="squash"):
     meaning = Meaning(
         task="detection",
         labels=("red", "blue"),
@@ -99,7 +109,7 @@ def grid_seer(grid, resize="squash"):
         input_shape=(96, 96, 3),
         output_shape=grid.shape,
     )
-    return Seer(lambda _: grid[np.newaxis], meaning)
+    return BoardModel(lambda _: grid[np.newaxis], meaning)
 
 
 def test_objects_are_counted_in_words_and_drawn_on_the_photo_as_it_came():
@@ -107,7 +117,7 @@ def test_objects_are_counted_in_words_and_drawn_on_the_photo_as_it_came():
     grid[:, :, 0] = 1
     grid[2, 3], grid[9, 9] = (0.1, 0.9, 0), (0.1, 0, 0.9)
     pixels = np.full((100, 300, 3), 128, np.uint8)
-    seen = predict.see(grid_seer(grid), pixels)
+    seen = predict.answer(grid_model(grid), pixels)
     assert seen.text == "1 red, 1 blue"
     # the photo is drawn three times as large, so that a cell of 8 x 8 px is one of 75 x 25; a dot marks its middle
     assert seen.picture.size == (900, 300)
@@ -121,25 +131,25 @@ def test_what_is_found_in_the_bars_beside_a_photo_is_marked_at_its_edge():
     grid = np.zeros((12, 12, 3), np.float32)
     grid[:, :, 0] = 1
     grid[11, 6] = (0.1, 0.9, 0)
-    seen = predict.see(grid_seer(grid, "fit"), np.full((240, 480, 3), 128, np.uint8))
+    seen = predict.answer(grid_model(grid, "fit"), np.full((240, 480, 3), 128, np.uint8))
     places = np.argwhere((np.asarray(seen.picture) != 128).any(axis=2))
     assert places.max(axis=0)[0] == 239 and places.min(axis=0)[1] == pytest.approx(240, abs=5)
 
 
 def test_an_empty_grid_finds_nothing():
     grid = np.zeros((12, 12, 3), np.float32)
-    seen = predict.see(grid_seer(grid), np.full((50, 50, 3), 7, np.uint8))
+    seen = predict.answer(grid_model(grid), np.full((50, 50, 3), 7, np.uint8))
     assert seen.text == "nothing found" and set(np.asarray(seen.picture).flat) == {7}
 
 
 def test_a_grid_model_detects(tmp_path):
     path = tmp_path / "grid.tflite"
     path.write_bytes(mobilenet(0.35, 48, is_grid=True).content())
-    seer = predict.load(path)
-    assert (seer.meaning.task, seer.meaning.labels) == ("detection", ("class 1", "class 2", "class 3"))
+    loaded = predict.load(path)
+    assert (loaded.meaning.task, loaded.meaning.labels) == ("detection", ("class 1", "class 2", "class 3"))
     # what the library packaged from this file would do
-    assert (seer.meaning.threshold, seer.meaning.decode) == (0.5, "fuse")
-    assert predict.see(seer, np.zeros((250, 500, 3), np.uint8)).picture.size == (500, 250)
+    assert (loaded.meaning.threshold, loaded.meaning.decode) == (0.5, "fuse")
+    assert predict.answer(loaded, np.zeros((250, 500, 3), np.uint8)).picture.size == (500, 250)
 
 
 def test_predicting_needs_no_torch(model, tmp_path):

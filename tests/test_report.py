@@ -296,10 +296,9 @@ def test_a_scene_that_never_changes_is_told_once_and_soon(tmp_path):
 
 def test_different_real_photos_of_a_thing_are_no_near_duplicates(shared_data, tmp_path):
     from block.photos.prepare import prepare
+    from block.settings import PhotoSettings
 
-    prepare(
-        shared_data / "fruit" / "test", tmp_path, size=96, resize_mode="squash", channels=3, labels_from="name", seed=1
-    )
+    prepare(shared_data / "fruit" / "test", tmp_path, PhotoSettings(labels_from="name"), seed=1)
     data = reading.read(tmp_path)
     assert data_checks.photo_warnings(data) == []
 

@@ -126,7 +126,7 @@ def test_every_step_is_told():
 
 
 def test_the_learning_rate_rises_then_falls():
-    shares = [training.learning_rate_share(progress / 100) for progress in range(101)]
+    shares = [training.warm_up_and_cosine(progress / 100) for progress in range(101)]
     peak = shares.index(max(shares))
     assert shares[peak] == pytest.approx(1)
     assert shares[: peak + 1] == sorted(shares[: peak + 1])

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from block.data import reading
+from block.data.preparation import Preparation
 from block.data.writing import ArrayFile, block_writer
 from block.words import SPLITS
 
@@ -27,12 +28,14 @@ def test_an_array_written_row_by_row_is_a_plain_npy_file(tmp_path_factory, rows)
 def test_what_was_written_is_read_back(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 48, 48, 3), dtype=np.uint8)
     splits = ["train", "train", "validation", "validation", "holdout", "train"]
-    with block_writer(tmp_path, ["a", "b"], 48, 3, {"resize_mode": "crop"}, SPLITS) as writer:
+    preparation = Preparation(48, "crop", 3, "folder", "a phrase", 1, {"b.png": "broken"})
+    with block_writer(tmp_path, ["a", "b"], 48, 3, SPLITS) as writer:
         for number, split in enumerate(splits):
             writer.append(split, pixels[number], number % 2, f"photo {number}")
+        writer.preparation = preparation
     data = reading.read(tmp_path)
     assert data.classes == ("a", "b")
-    assert data.preparation == {"resize_mode": "crop"}
+    assert data.preparation == preparation
     assert data.train.sample_names == ("photo 0", "photo 1", "photo 5")
     assert np.array_equal((data.train.features * 255).round().astype(np.uint8), pixels[[0, 1, 5]])
     assert data.holdout.labels.tolist() == [0]
@@ -40,14 +43,14 @@ def test_what_was_written_is_read_back(tmp_path):
 
 def test_a_holdout_of_an_earlier_preparation_is_removed(tmp_path):
     write_arrays(tmp_path, holdout=6)
-    with block_writer(tmp_path, ["a", "b"], 48, 3, {}) as writer:
+    with block_writer(tmp_path, ["a", "b"], 48, 3) as writer:
         for number in range(4):
             writer.append("train" if number < 2 else "validation", np.zeros((48, 48, 3), np.uint8), number % 2, "x")
     assert reading.read(tmp_path).holdout is None
 
 
 def test_nothing_is_left_when_writing_fails(tmp_path):
-    with pytest.raises(RuntimeError), block_writer(tmp_path, ["a", "b"], 48, 3, {}):
+    with pytest.raises(RuntimeError), block_writer(tmp_path, ["a", "b"], 48, 3):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
@@ -58,7 +61,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path):
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
     try:
-        with pytest.raises(OSError), block_writer(tmp_path, ["a", "b"], 48, 3, {}) as writer:
+        with pytest.raises(OSError), block_writer(tmp_path, ["a", "b"], 48, 3) as writer:
             for _ in range(4):
                 writer.append("train", np.zeros((48, 48, 3), np.uint8), 0, "x")
     finally:
@@ -70,7 +73,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path):
 @pytest.mark.parametrize("name", ["X_split_train.npy", "X_split_test.npy", "Y_split_train.npy", "Y_split_test.npy"])
 def test_an_array_that_cannot_be_finished_leaves_no_other_unfinished(tmp_path, name):
     (tmp_path / name).mkdir()  # nothing can be renamed to it
-    writer = block_writer(tmp_path, ["a", "b"], 48, 3, {})
+    writer = block_writer(tmp_path, ["a", "b"], 48, 3)
     with pytest.raises(OSError), writer:
         pass
     assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}  # neither .part nor .json

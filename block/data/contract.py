@@ -116,7 +116,7 @@ def make_folder(directory: Path) -> None:
         ) from error
 
 
-def check_room(directory: Path) -> None:
+def check_free_space(directory: Path) -> None:
     """Refuses, before any work, an output folder or one for temporary files that is too full."""
     try:
         temporary = Path(tempfile.gettempdir())

@@ -10,6 +10,7 @@ import numpy as np
 from block.data.boxes import is_box_file, read_boxes
 from block.data.classes import check_labels, check_names, class_indices, class_names, numbered_classes
 from block.data.contract import FEATURE_FILES, INFO_FILE, LABEL_FILES, MODES, PHOTOS_FILE, SAMPLE_IDS_FILE, read_json
+from block.data.preparation import Preparation, preparation_from
 from block.errors import BlockError
 from block.words import SIZES_PX, SPLITS
 from esp32_deploy.words import Task
@@ -35,7 +36,7 @@ class Split:
 
 @dataclass(frozen=True)
 class BlockData:
-    """A whole block directory. `preparation` is what `prepare` noted about the photos, empty for Studio's data."""
+    """A whole block directory."""
 
     directory: Path
     task: Task
@@ -44,7 +45,8 @@ class BlockData:
     validation: Split
     holdout: Split | None
     max_training_seconds: float | None
-    preparation: dict[str, Any]
+    preparation: Preparation | None = None
+    """How photos became these arrays; None for Studio's data."""
     dropped_boxes: int = 0
     """Boxes without an area inside their image, which were left out."""
 
@@ -289,8 +291,8 @@ def _sample_names(directory: Path) -> dict[str, tuple[str, ...]]:
     return {}
 
 
-def _preparation(directory: Path) -> dict[str, Any]:
+def _preparation(directory: Path) -> Preparation | None:
     path = directory / PHOTOS_FILE
     content = read_json(path) if path.exists() else {}
     noted = content.get("preparation") if isinstance(content, dict) else None
-    return noted if isinstance(noted, dict) else {}
+    return preparation_from(path, noted) if isinstance(noted, dict) else None

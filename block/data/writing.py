@@ -9,6 +9,7 @@ import numpy as np
 
 from block.data.boxes import write_boxes
 from block.data.contract import FEATURE_FILES, INFO_FILE, LABEL_FILES, MODES, PHOTOS_FILE, SAMPLE_IDS_FILE, write_json
+from block.data.preparation import Preparation
 from block.words import SPLITS
 from esp32_deploy.files import replacing
 from esp32_deploy.words import Task
@@ -75,6 +76,8 @@ class BlockWriter:
     def __init__(self, features: dict[str, ArrayFile], labels: Mapping[str, OneHotFile | BoxFile]) -> None:
         self._features, self._labels = features, labels
         self.names: dict[str, list[str]] = {split: [] for split in features}
+        self.preparation: Preparation | None = None
+        """How the images were prepared; set before the block directory is closed, where photos were prepared."""
 
     def append(self, split: str, pixels: np.ndarray, label: Any, name: str) -> None:
         """Adds one image: `pixels` (size, size, channels) uint8, `label` a class index or boxes (n, 5) in px."""
@@ -89,14 +92,10 @@ def block_writer(
     classes: Sequence[str],
     size: int,
     channels: int,
-    preparation: dict[str, Any],
     splits: Sequence[str] = ("train", "validation"),
     task: Task = "classification",
 ) -> Iterator[BlockWriter]:
-    """Opens a block directory for writing; its files appear under their names together, when the body ends well.
-
-    `preparation` is noted beside the images' names; it may still change while they are written.
-    """
+    """Opens a block directory for writing; its files appear under their names together, when the body ends well."""
     directory.mkdir(parents=True, exist_ok=True)
     shape = (size, size, channels)
     # all arrays are closed, which a full disk would stop, before the first takes its name
@@ -123,7 +122,8 @@ def block_writer(
     info["yType"] = "npy" if task == "classification" else "structured"
     write_json(directory / INFO_FILE, info)
     write_json(directory / SAMPLE_IDS_FILE, _sample_ids(writer.names))
-    write_json(directory / PHOTOS_FILE, {"preparation": preparation, "photos": writer.names})
+    preparation = {"preparation": writer.preparation.as_dict()} if writer.preparation else {}
+    write_json(directory / PHOTOS_FILE, preparation | {"photos": writer.names})
 
 
 def _sample_ids(names: dict[str, list[str]]) -> dict[str, list[int]]:

@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ import numpy as np
 from block.errors import BlockError
 from esp32_deploy import pixels
 from esp32_deploy.compile import graph
+from esp32_deploy.compile.servable import INTERPRETED, STREAMED
 from esp32_deploy.files import replacing
-from esp32_deploy.words import Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,9 +25,6 @@ CALIBRATION_IMAGES = 200
 ROUNDING_IMAGES = 48
 # with 0.0 and 1.0 among the calibration pixels the input gets exactly this, and int8 = pixel - 128 on a board
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
-BACKBONE_OPERATORS = frozenset(("ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "SOFTMAX"))
-POOLING_OPERATORS = frozenset(("MEAN", "RESHAPE"))
-ATTENTION_OPERATORS = frozenset(("BATCH_MATMUL", "FULLY_CONNECTED", "MUL", "RESHAPE", "TRANSPOSE"))
 # onnx2tf looks for this file before it downloads one
 ONNX2TF_SAMPLES = (20, 128, 128, 3)
 ONNX2TF_SAMPLES_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
@@ -104,14 +101,7 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
         temporary.write_bytes(tf.lite.TFLiteConverter.from_saved_model(str(saved_model)).convert())
 
 
-def board_operators(task: Task, attention: bool) -> frozenset[str]:
-    """The operators that a task's int8 model may hold: what TensorFlow Lite Micro runs on the board."""
-    if task == "classification":
-        return BACKBONE_OPERATORS | POOLING_OPERATORS
-    return BACKBONE_OPERATORS | (ATTENTION_OPERATORS if attention else frozenset())
-
-
-def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray, operators: Collection[str]) -> None:
+def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray) -> None:
     """Quantizes a SavedModel to int8 with int8 input and output; `calibration` (N, H, W, C) float32 0..1.
 
     Raises BlockError when the result is not what the board's fast path expects.
@@ -130,13 +120,13 @@ def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray, opera
     converter.inference_input_type = converter.inference_output_type = tf.int8
     with replacing(path) as temporary:
         temporary.write_bytes(converter.convert())
-        check_for_board(temporary, operators)
+        check_for_board(temporary)
 
 
-def check_for_board(path: Path, operators: Collection[str]) -> None:
-    """Raises BlockError unless the int8 model holds only the expected operators and takes pixel - 128."""
+def check_for_board(path: Path) -> None:
+    """Raises BlockError unless the int8 model holds only operators that a library can run, and takes pixel - 128."""
     model = graph.read(path)
-    strange = sorted(set(model.operator_names) - set(operators))
+    strange = sorted(set(model.operator_names) - STREAMED - INTERPRETED)
     if strange:
         raise BlockError(
             f"The int8 model holds {', '.join(strange)}, which the board's code does not expect; "

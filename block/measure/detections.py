@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from block.facts import CurvePoint
 from block.measure.decode import Detection, decode
 from block.measure.evaluate import ratios
 from esp32_deploy.words import Decode
@@ -112,13 +113,13 @@ def curve(
     size: int,
     how: Decode,
     thresholds: Sequence[float] = THRESHOLDS,
-) -> list[dict[str, float]]:
-    """Precision, recall and F1 by threshold, which rise."""
+) -> tuple[CurvePoint, ...]:
+    """Precision, recall and F1 at each of the thresholds, which must rise."""
     cell_px = size // grids.shape[1]
     objects = sum(map(len, boxes))
     # a higher threshold leaves out peaks and changes none, while groups of cells fall apart
     peaks = [decode(grid, min(thresholds), cell_px, how) for grid in grids] if how == "peaks" else None
-    rows = []
+    points = []
     for threshold in thresholds:
         if peaks is None:
             found = [decode(grid, threshold, cell_px, how) for grid in grids]
@@ -127,14 +128,14 @@ def curve(
         named = sum(map(len, found))
         hits = sum(int((match(*pair).truth_of >= 0).sum()) for pair in zip(found, boxes, strict=True))
         precision, recall, f1 = ratios(hits, named, objects)
-        rows.append({"threshold": threshold, "precision": precision, "recall": recall, "f1": f1})
-    return rows
+        points.append(CurvePoint(threshold, precision, recall, f1))
+    return tuple(points)
 
 
-def best_threshold(rows: Sequence[dict[str, float]]) -> float:
+def best_threshold(curve: Sequence[CurvePoint]) -> float:
     """The threshold of the highest F1; of equals the one in the middle, which a little drift harms least."""
-    highest = max(row["f1"] for row in rows)
-    best = [row["threshold"] for row in rows if row["f1"] == highest]
+    highest = max(point.f1 for point in curve)
+    best = [point.threshold for point in curve if point.f1 == highest]
     return best[len(best) // 2]
 
 

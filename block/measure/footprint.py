@@ -7,7 +7,7 @@ from typing import Any
 from esp32_deploy import meaning
 from esp32_deploy.arduino import boards, library
 from esp32_deploy.compile import compiler, graph
-from esp32_deploy.compile.graph import GraphError
+from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.verify import inspection, tflm
 
 # the namespace of what is compiled only to be measured
@@ -69,7 +69,7 @@ def measure(path: Path) -> Footprint:
     model = graph.read(path)
     try:
         stream, layers = _streamed(path)
-    except GraphError:
+    except StreamError:
         stream, layers = None, _layers(inspection.operator_layers(model))
     shape = meaning.image_shape(model.inputs[0])
     _, small_frame = boards.frame_sizes(shape[0], shape[2], WIDE_FRAMES)

@@ -12,7 +12,7 @@ from block.model.network import Classifier, NetworkShape
 # 1 would give every class the same say however few photos it has, 0 ignores the imbalance
 BALANCE = 0.5
 
-Judge = Callable[[np.ndarray, np.ndarray], float]
+ValidationLoss = Callable[[np.ndarray, np.ndarray], float]
 
 
 def build_network(shape: NetworkShape) -> nn.Module:
@@ -23,13 +23,13 @@ def build_network(shape: NetworkShape) -> nn.Module:
 class ClassificationTask:
     """One label an image; `train_labels` (N,) class indices set the class weights.
 
-    `judge` is the loss of probabilities (N, classes) by which epochs are compared, the lower the better.
+    `validation_loss` compares epochs: probabilities (N, classes) and class indices (N,) to a loss, lower is better.
     """
 
     score_name = "accuracy"
 
-    def __init__(self, train_labels: np.ndarray, classes: int, judge: Judge) -> None:
-        self.class_weights, self.judge = class_weights(train_labels, classes), judge
+    def __init__(self, train_labels: np.ndarray, classes: int, validation_loss: ValidationLoss) -> None:
+        self.class_weights, self.validation_loss = class_weights(train_labels, classes), validation_loss
 
     def targets(self, labels: Sequence[int]) -> Tensor:
         """Class indices (B,) as the loss takes them."""
@@ -40,8 +40,8 @@ class ClassificationTask:
         return F.cross_entropy(outputs, targets, self.class_weights.to(outputs.device))
 
     def validate(self, outputs: Tensor, labels: Sequence[int]) -> tuple[float, float]:
-        """The judge's loss and the accuracy of all validation images' logits."""
-        loss = self.judge(outputs.softmax(1).numpy(), np.array(labels))
+        """Loss and accuracy of all validation images' logits."""
+        loss = self.validation_loss(outputs.softmax(1).numpy(), np.array(labels))
         return loss, (outputs.argmax(1) == self.targets(labels)).float().mean().item()
 
     def merit(self, loss: float, score: float) -> tuple[float, ...]:  # noqa: ARG002

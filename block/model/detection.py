@@ -14,7 +14,7 @@ from esp32_deploy.words import Decode
 # how much more a cell with an object counts than one without in Edge Impulse's FOMO
 EDGE_IMPULSE_OBJECT_WEIGHT = 100.0
 
-Judge = Callable[[np.ndarray, Sequence[np.ndarray]], float]
+ValidationScore = Callable[[np.ndarray, Sequence[np.ndarray]], float]
 
 
 def build_network(shape: NetworkShape) -> nn.Module:
@@ -23,13 +23,13 @@ def build_network(shape: NetworkShape) -> nn.Module:
 
 
 class DetectionTask:
-    """Boxes on each image; `judge` scores probabilities (N, grid, grid, 1 + classes), the higher the better."""
+    """Boxes on each image; `validation_score` compares epochs by their grids, higher is better."""
 
     score_name = "F1"
 
-    def __init__(self, shape: NetworkShape, loss: Loss, decode: Decode, judge: Judge) -> None:
+    def __init__(self, shape: NetworkShape, loss: Loss, decode: Decode, validation_score: ValidationScore) -> None:
         self.classes, self.grid, self.size = shape.classes, shape.grid, shape.size
-        self.kind, self.judge = loss, judge
+        self.kind, self.validation_score = loss, validation_score
         # peaks adds up what cells share; fused cells must each reach the threshold
         self.grid_of = shared_grid if decode == "peaks" else cell_grid
 
@@ -60,9 +60,9 @@ class DetectionTask:
         return F.cross_entropy(outputs, targets) - torch.special.entr(targets).sum(1).mean()
 
     def validate(self, outputs: Tensor, labels: Sequence[np.ndarray]) -> tuple[float, float]:
-        """Loss and the judge's score of all validation images' logits."""
+        """Loss and score of all validation images' logits."""
         loss = self.loss(outputs, self.targets(labels)).item()
-        return loss, self.judge(outputs.softmax(1).permute(0, 2, 3, 1).numpy(), labels)
+        return loss, self.validation_score(outputs.softmax(1).permute(0, 2, 3, 1).numpy(), labels)
 
     def merit(self, loss: float, score: float) -> tuple[float, ...]:
         """The highest score is best; of equal ones, which few objects make likely, that of the lowest loss."""

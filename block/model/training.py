@@ -16,12 +16,13 @@ from block.data.reading import Split
 from block.errors import BlockError
 from block.model.augment import Augment
 
-# the recipe, chosen by cross-validation: see docs/experiments.md
-WEIGHT_DECAY = 0.01
+# of the default schedule, chosen by cross-validation: see docs/experiments.md
 WARM_UP_SHARE = 0.2
-FINAL_LEARNING_RATE_SHARE = 0.001
-AVERAGE_DECAY = 0.97
+FIRST_LEARNING_RATE_SHARE, FINAL_LEARNING_RATE_SHARE = 0.04, 0.001
 VALIDATION_BATCH = 64
+
+Schedule = Callable[[float], float]
+"""The share of the peak learning rate at a progress of 0..1."""
 
 
 class Task(Protocol):
@@ -38,16 +39,32 @@ class Task(Protocol):
     def merit(self, loss: float, score: float) -> tuple[float, ...]: ...
 
 
+def warm_up_and_cosine(progress: float) -> float:
+    """The default schedule: half a cosine up to the peak learning rate, then half a cosine down."""
+    if progress < WARM_UP_SHARE:
+        low, phase = FIRST_LEARNING_RATE_SHARE, progress / WARM_UP_SHARE
+        return low + (1 - low) * (1 - math.cos(math.pi * phase)) / 2
+    phase = (progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
+    return FINAL_LEARNING_RATE_SHARE + (1 - FINAL_LEARNING_RATE_SHARE) * (1 + math.cos(math.pi * phase)) / 2
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """The choices of a training run; `deadline` is a time.monotonic() by which the last epoch should end."""
+    """How a network is trained; the defaults were chosen by cross-validation, see docs/experiments.md."""
 
     epochs: int
     learning_rate: float
+    """The peak of the schedule."""
     batch_size: int
     seed: int
     augment: Augment | None
     deadline: float | None = None
+    """A time.monotonic() by which the last epoch should end."""
+    schedule: Schedule = warm_up_and_cosine
+    weight_decay: float = 0.01
+    """AdamW's, of weights with more than one dimension; 0 makes it plain Adam."""
+    average_decay: float = 0.97
+    """Of the exponential average of the weights, per step; 0 keeps the weights of the last step."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +105,8 @@ def choose_device() -> tuple[torch.device, str]:
     return torch.device("cpu"), f"no CUDA or Apple GPU found, {torch.get_num_threads()} threads"
 
 
-def learning_rate_share(progress: float) -> float:
-    """The share of the peak learning rate at a progress of 0..1: half a cosine up, then half a cosine down."""
-    if progress < WARM_UP_SHARE:
-        low, phase = 0.04, progress / WARM_UP_SHARE
-        return low + (1 - low) * (1 - math.cos(math.pi * phase)) / 2
-    phase = (progress - WARM_UP_SHARE) / (1 - WARM_UP_SHARE)
-    return FINAL_LEARNING_RATE_SHARE + (1 - FINAL_LEARNING_RATE_SHARE) * (1 + math.cos(math.pi * phase)) / 2
-
-
 class Trainer:
-    """Trains a network on all images of some splits; `averaged` is the network that is judged and kept.
+    """Trains a network on all images of some splits; `averaged` is the network that is validated and kept.
 
     Averaging the weights over the last few dozen steps smooths what a small data set makes jump.
     """
@@ -115,7 +123,7 @@ class Trainer:
         self.network = network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network)
         self.task, self.train, self.validation, self.recipe, self.device = task, train, validation, recipe, device
-        self.optimizer = _optimizer(self.network, recipe.learning_rate)
+        self.optimizer = _optimizer(self.network, recipe)
         self.shuffler = torch.Generator().manual_seed(recipe.seed)
         self.steps = 0
         self.best_merit: tuple[float, ...] = (-math.inf,)
@@ -127,7 +135,7 @@ class Trainer:
         return max(1, sum(map(len, self.train)) // self.recipe.batch_size)
 
     def fit(self, on_epoch: OnEpoch, on_step: OnStep) -> list[Epoch]:
-        """Runs the epochs; calls `on_epoch` after each with its row and the judged network, `on_step` after each step.
+        """Runs the epochs; calls `on_epoch` with each row and the averaged network, `on_step` after each step.
 
         Raises BlockError when the loss is no longer a number. Ends early rather than past the recipe's deadline.
         """
@@ -193,7 +201,7 @@ class Trainer:
 
     def _step(self, images: Tensor, targets: Tensor, progress: float) -> float:
         for group in self.optimizer.param_groups:
-            group["lr"] = self.recipe.learning_rate * learning_rate_share(progress)
+            group["lr"] = self.recipe.learning_rate * self.recipe.schedule(progress)
         images = images.to(self.device, memory_format=torch.channels_last)
         loss = self.task.loss(self.network(images), targets.to(self.device))
         self.optimizer.zero_grad()
@@ -206,7 +214,7 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         # a short memory at first, so that the random start is soon forgotten
-        decay = min(AVERAGE_DECAY, (1 + self.steps) / (10 + self.steps))
+        decay = min(self.recipe.average_decay, (1 + self.steps) / (10 + self.steps))
         pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
         for mean, value in pairs:
             if mean.dtype.is_floating_point:
@@ -242,12 +250,12 @@ class Trainer:
         self.epochs = min(self.epochs, done + int(left / epoch_seconds))
 
 
-def _optimizer(network: nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     # decay pulls filters towards zero; BatchNorm's scales and the biases have no reason to shrink
     filters = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
-    groups = [{"params": filters, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=learning_rate)
+    groups = [{"params": filters, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.learning_rate)
 
 
 def _images(features: np.ndarray) -> Tensor:

@@ -11,8 +11,8 @@ from PIL import Image
 
 from block.data.boxes import upright_edges
 from block.errors import BlockError
-from block.photos.folder import PhotoFolder, some
-from block.photos.labels import export_entries, read_voc, tidy, voc_annotation
+from block.photos.folder import PhotoFolder, first_few
+from block.photos.labels import export_entries, normalized, read_voc, voc_annotation
 
 BOX_SOURCES = ("voc", "export")
 VOC_EDGES = ("xmin", "ymin", "xmax", "ymax")
@@ -100,14 +100,14 @@ def _export_warnings(folder: PhotoFolder, boxes: Mapping[str, PhotoBoxes], unlis
     lost = f"the label files name {len(missing)} photos that are not there"
     if unlisted and missing:
         raise BlockError(
-            f"{background} ({some(unlisted)}), and {lost} ({some(missing)}). Give the photos the names that the label "
-            "files have, or remove what does not belong to them."
+            f"{background} ({first_few(unlisted)}), and {lost} ({first_few(missing)}). Give the photos the names that "
+            "the label files have, or remove what does not belong to them."
         )
     warnings = []
     if unlisted:
-        warnings.append(f"{background}; they are taken for background: {some(unlisted)}.")
+        warnings.append(f"{background}; they are taken for background: {first_few(unlisted)}.")
     if missing:
-        warnings.append(f"{lost}: {some(missing)}.")
+        warnings.append(f"{lost}: {first_few(missing)}.")
     return tuple(warnings)
 
 
@@ -119,7 +119,9 @@ def _boxes_from_voc(folder: PhotoFolder) -> dict[str, PhotoBoxes]:
             found = read_voc(annotation).findall("object")
             boxes[name] = [
                 _voc_box(
-                    annotation, tidy(one.findtext("name")), {edge: one.findtext(f"bndbox/{edge}") for edge in VOC_EDGES}
+                    annotation,
+                    normalized(one.findtext("name")),
+                    {edge: one.findtext(f"bndbox/{edge}") for edge in VOC_EDGES},
                 )
                 for one in found
             ]
@@ -183,7 +185,7 @@ def _boxes_from_export(folder: PhotoFolder) -> dict[str, PhotoBoxes]:
         drawn = entries[name].get("boundingBoxes", [])
         for box in drawn if isinstance(drawn, list) else [drawn]:
             fields = box if isinstance(box, Mapping) else {}
-            label = tidy(fields.get("label"))
+            label = normalized(fields.get("label"))
             boxes[name].append((label, _numbers(name, label, {edge: fields.get(edge) for edge in EXPORT_EDGES})))
     return boxes
 

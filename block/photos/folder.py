@@ -45,6 +45,6 @@ def split_folders(names: Iterable[str]) -> dict[str, str]:
     return found if len(set(found.values())) > 1 or len(found) == len(tops) else {}
 
 
-def some(names: Sequence[str]) -> str:
+def first_few(names: Sequence[str]) -> str:
     """The first few names, for a message."""
     return ", ".join(names[:EXAMPLES]) + (", ..." if len(names) > EXAMPLES else "")

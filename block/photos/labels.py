@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 from block.data.contract import read_json
 from block.errors import BlockError
-from block.photos.folder import PhotoFolder, photo_name, some, split_folders
+from block.photos.folder import PhotoFolder, first_few, photo_name, split_folders
 
 LABEL_SOURCES = ("folder", "name", "voc", "export")
 EXPORT_FILES = ("info.labels", "bounding_boxes.labels")
@@ -64,7 +64,7 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
         )
     source, labels = next(iter(fitting.items()))
     if any(other != labels for other in fitting.values()):
-        ways = "; ".join(f"--labels-from {way} ({some(_classes(each))})" for way, each in fitting.items())
+        ways = "; ".join(f"--labels-from {way} ({first_few(_classes(each))})" for way, each in fitting.items())
         raise AmbiguousLabelsError(
             f"The photos in {folder.root} can be labelled in {len(fitting)} ways that disagree; "
             f"say which one you mean: {ways}."
@@ -92,7 +92,7 @@ def _refuse_doubtful_names(labels: Labels) -> None:
     counts = Counter(label for (label,) in labels.values())
     doubtful = [label for label, count in counts.items() if count < 2 or label.lower().split()[0] in CAMERA_NAMES]
     if doubtful:
-        raise BlockError(f"The file names do not begin with classes, going by {some(doubtful)}.")
+        raise BlockError(f"The file names do not begin with classes, going by {first_few(doubtful)}.")
 
 
 def _classes(labels: Labels) -> list[str]:
@@ -141,7 +141,7 @@ def _classes_from_voc(folder: PhotoFolder) -> Labels:
     for name, path in folder.paths.items():
         annotation = voc_annotation(path, folder.root)
         objects = read_voc(annotation).findall("object") if annotation else []
-        labels[name] = frozenset(filter(None, (tidy(one.findtext("name")) for one in objects)))
+        labels[name] = frozenset(filter(None, (normalized(one.findtext("name")) for one in objects)))
     return labels
 
 
@@ -172,9 +172,9 @@ def _classes_from_export(folder: PhotoFolder) -> Labels:
 def _classes_of_entry(entry: Mapping[str, Any]) -> frozenset[str]:
     label, boxes = entry.get("label"), entry.get("boundingBoxes")
     if isinstance(label, dict) and label.get("type") == "label":
-        return frozenset(filter(None, [tidy(label.get("label"))]))
+        return frozenset(filter(None, [normalized(label.get("label"))]))
     boxes = [box for box in boxes if isinstance(box, dict)] if isinstance(boxes, list) else []
-    return frozenset(filter(None, (tidy(box.get("label")) for box in boxes)))
+    return frozenset(filter(None, (normalized(box.get("label")) for box in boxes)))
 
 
 def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
@@ -186,7 +186,7 @@ def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
     for place in sorted(parent for parent in parents if parent.is_relative_to(folder.root)):
         for file in (place / file_name for file_name in EXPORT_FILES):
             for path, entry in _read_export(file) if file.is_file() else ():
-                name = posixpath.normpath(f"{photo_name(place, folder.root)}/{tidy(path)}")
+                name = posixpath.normpath(f"{photo_name(place, folder.root)}/{normalized(path)}")
                 name = name if name in folder.paths else named.get(name.casefold(), name)
                 entries[name] = entries.get(name, {}) | entry
     return entries
@@ -208,7 +208,7 @@ def _read_export(file: Path) -> list[tuple[str, dict[str, Any]]]:
         raise BlockError(f"{file} does not follow Edge Impulse's format; export the data again.") from error
 
 
-def tidy(label: Any) -> str:
+def normalized(label: Any) -> str:
     """A label without surrounding blanks, its accents in one form; empty for None."""
     return "" if label is None else unicodedata.normalize("NFC", str(label).strip())
 

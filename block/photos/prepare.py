@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from block.data.boxes import move_boxes
+from block.data.preparation import Preparation
 from block.data.writing import block_writer
 from block.errors import BlockError
 from block.photos.boxes import BOX_SOURCES, PhotoBoxes, choose_boxes, has_boxes
-from block.photos.folder import EXAMPLES, PhotoFolder, photo_name, some
+from block.photos.folder import EXAMPLES, PhotoFolder, first_few, photo_name
 from block.photos.labels import AmbiguousLabelsError, choose_labels
 from block.photos.splits import choose_splits
+from block.settings import PhotoSettings
 from block.words import SPLITS
 from esp32_deploy.photos import PHOTO_SUFFIXES, UnreadablePhotoError, opened, read_photo, walk
 from esp32_deploy.pixels import image_to_input
@@ -22,18 +24,17 @@ UNREADABLE_PERCENT = 10
 
 
 @dataclass(frozen=True)
-class Preparation:
+class Prepared:
     """What became of the photos, for the console; `counts[split][class]` photos, or boxes on them, were written."""
 
     task: Task
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
-    labels_from: str
-    split_from: str
-    skipped: tuple[tuple[str, str], ...]  # name, reason
-    unused_boxes: bool  # a classifier's photos that have boxes too
-    dropped_boxes: Mapping[str, int]  # a detector's boxes with too little in what the network sees, by photo
-    warnings: tuple[str, ...]  # what a person should look at
+    preparation: Preparation
+    unused_boxes: bool
+    """A classifier's photos have boxes too."""
+    warnings: tuple[str, ...]
+    """What a person should look at."""
 
 
 @dataclass(frozen=True)
@@ -64,67 +65,56 @@ def is_photo_folder(directory: Path) -> bool:
 def prepare(
     photos: Path,
     out: Path,
-    *,
-    size: int,
-    resize_mode: str,
-    channels: int,
-    labels_from: str | None,
+    how: PhotoSettings,
     seed: int,
-    task: Task | None = None,
     track: Callable[[Sequence[str]], Iterable[str]] = iter,
-) -> Preparation:
+) -> Prepared:
     """Turns a folder of photos into the block directory `out`, one photo at a time.
 
-    `size` (px), `resize_mode` and `channels` are those of `pixels.image_to_input`. `labels_from` is one of
-    labels.LABEL_SOURCES, or None for the one that fits. `task` None is classification wherever each photo has one
-    class. `track` wraps the list of photo names in a progress bar.
+    `track` wraps the list of photo names in a progress bar.
     Raises BlockError when the classes or the split are unclear, when a class has too few photos, and when
     too many photos are unreadable.
     """
     refuse_own_output(photos, out)
     folder, skipped = _readable_photos(photos)
-    labelling = choose_labelling(folder, labels_from, task)
+    labelling = choose_labelling(folder, how.labels_from, how.task)
     classes_on = {name: labelling.classes_on(name) for name in folder.paths}
     splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
     classes = labelling.classes
-    # `skipped` and `dropped_boxes` grow while photos are read; block_writer writes this dictionary last.
-    preparation = {
-        "size": size,
-        "resize_mode": resize_mode,
-        "channels": channels,
-        "labels_from": labelling.source,
-        "split_from": split_from,
-        "seed": seed,
-        "skipped": skipped,
-    }
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS if split in splits.values()}
     dropped_boxes: dict[str, int] = {}
-    if labelling.task == "detection":
-        preparation["dropped_boxes"] = dropped_boxes
-    with block_writer(out, classes, size, channels, preparation, tuple(counts), labelling.task) as writer:
+    with block_writer(out, classes, how.size, how.channels, tuple(counts), labelling.task) as writer:
         for name in track(list(folder.paths)):
             try:
                 photo = read_photo(folder.paths[name])
             except UnreadablePhotoError as error:
                 skipped[name] = error.reason
                 continue
-            label, found = _label_for(labelling.labels[name], classes, photo, size, resize_mode)
-            writer.append(splits[name], image_to_input(photo, size, resize_mode, channels), label, name)
+            label, found = _label_for(labelling.labels[name], classes, photo, how)
+            pixels = image_to_input(photo, how.size, how.resize, how.channels)
+            writer.append(splits[name], pixels, label, name)
             for index in found:
                 counts[splits[name]][classes[index]] += 1
             if labelling.task == "detection" and len(found) < len(labelling.labels[name]):
                 dropped_boxes[name] = len(labelling.labels[name]) - len(found)
         _refuse_many_unreadable(photos, skipped, len(folder.paths.keys() | skipped.keys()))
         _refuse_lost_classes(photos, splits, classes_on, skipped, labelling.task)
-    return Preparation(
+        writer.preparation = Preparation(
+            size=how.size,
+            resize=how.resize,
+            channels=how.channels,
+            labels_from=labelling.source,
+            split_from=split_from,
+            seed=seed,
+            skipped=dict(sorted(skipped.items())),
+            dropped_boxes=dropped_boxes,
+        )
+    return Prepared(
         labelling.task,
         classes,
         counts,
-        labelling.source,
-        split_from,
-        tuple(sorted(skipped.items())),
-        unused_boxes=labelling.task == "classification" and labels_from is None and has_boxes(folder),
-        dropped_boxes=dropped_boxes,
+        writer.preparation,
+        unused_boxes=labelling.task == "classification" and how.labels_from is None and has_boxes(folder),
         warnings=labelling.warnings,
     )
 
@@ -149,7 +139,7 @@ def _labelled_with_boxes(folder: PhotoFolder, labels_from: str | None) -> Labell
 
 
 def _label_for(
-    label: str | PhotoBoxes, classes: Sequence[str], photo: np.ndarray, size: int, resize_mode: str
+    label: str | PhotoBoxes, classes: Sequence[str], photo: np.ndarray, how: PhotoSettings
 ) -> tuple[int | np.ndarray, Sequence[int]]:
     """What the block directory holds for a photo, and the class indices in it."""
     if isinstance(label, str):
@@ -157,7 +147,7 @@ def _label_for(
         return index, [index]
     rows = [[classes.index(name), *edges] for name, edges in label]
     boxes = np.array(rows, dtype=float).reshape(-1, 5)
-    boxes = move_boxes(boxes, photo.shape[1], photo.shape[0], size, resize_mode)
+    boxes = move_boxes(boxes, photo.shape[1], photo.shape[0], how.size, how.resize)
     return boxes, boxes[:, 0].tolist()
 
 
@@ -221,6 +211,6 @@ def _refuse_lost_classes(
         if not set(lost) <= set(skipped):
             continue
         raise BlockError(
-            f"No {split} photo of class {label!r} in {photos} can be read ({some(lost)}). "
+            f"No {split} photo of class {label!r} in {photos} can be read ({first_few(lost)}). "
             "Replace or remove what cannot be read and prepare again."
         )

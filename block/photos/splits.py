@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from block.errors import BlockError
-from block.photos.folder import PhotoFolder, some, split_folders
+from block.photos.folder import PhotoFolder, first_few, split_folders
 from block.photos.labels import EXPORT_FILES, export_entries
 from block.words import SPLITS
 from esp32_deploy.words import Task
@@ -88,13 +88,13 @@ def _check_given_splits(folder: PhotoFolder, labels: Labels, origin: str, splits
     if outside:
         raise BlockError(
             f"{len(outside)} of {len(folder.paths)} photos in {folder.root} have no place in "
-            f"{origin}: {some(outside)}. Give them one, or move them out of the folder."
+            f"{origin}: {first_few(outside)}. Give them one, or move them out of the folder."
         )
     taught = frozenset[str]().union(*(on_photo for name, on_photo in labels.items() if splits[name] == "train"))
     untaught = sorted(frozenset[str]().union(*labels.values()) - taught)
     if untaught:
         raise BlockError(
-            f"{folder.root} has no training photos of class {some(untaught)}, going by "
+            f"{folder.root} has no training photos of class {first_few(untaught)}, going by "
             f"{origin}. Add some, or remove the class."
         )
 
@@ -107,7 +107,7 @@ def _classes(root: Path, labels: Labels) -> list[list[str]]:
     lonely = sorted(label for label, names in by_class.items() if len(names) < 2)
     if lonely:
         raise BlockError(
-            f"{root} has only one training photo of class {some(lonely)}; each class needs at "
+            f"{root} has only one training photo of class {first_few(lonely)}; each class needs at "
             "least two, to learn from and to validate. Add photos, or remove the class."
         )
     return list(by_class.values())

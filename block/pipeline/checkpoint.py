@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from block.data import contract, reading
 from block.data.contract import Outputs
 from block.errors import BlockError
+from block.facts import Facts, facts_from_dict
 from block.pipeline.run import Run, build_network
 from block.settings import from_dict
 from esp32_deploy.files import replacing
@@ -14,6 +15,10 @@ from esp32_deploy.words import Task
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+# 1 held the facts as plain dictionaries
+WEIGHTS_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class Note:
     channels: int
 
 
-def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
+def save_weights(run: Run, network: "nn.Module", facts: Facts) -> None:
     """Writes weights.pt and the settings that `convert` needs beside it.
 
     What belongs to earlier weights goes first: whatever interrupts this, no folder holds two different networks.
@@ -39,7 +44,7 @@ def save_weights(run: Run, network: "nn.Module", facts: dict[str, Any]) -> None:
     for path in (outputs.settings, outputs.library(run.settings.library_name), *outputs.made_from_weights):
         path.unlink(missing_ok=True)
     with replacing(outputs.weights) as temporary:
-        torch.save({"state": network.state_dict(), "facts": facts}, temporary)
+        torch.save({"format": WEIGHTS_FORMAT, "state": network.state_dict(), "facts": facts.as_dict()}, temporary)
     write_settings(run)
 
 
@@ -57,16 +62,25 @@ def write_settings(run: Run) -> None:
     contract.write_json(run.outputs.settings, asdict(note))
 
 
-def load_weights(run: Run) -> tuple["nn.Module", dict[str, Any]]:
-    """The network of weights.pt, on the CPU, and the facts noted with it."""
+def load_weights(run: Run) -> tuple["nn.Module", Facts]:
+    """The network of weights.pt, on the CPU, and the facts noted with it.
+
+    Raises BlockError when there are no weights, or when another version of this program wrote them.
+    """
     import torch
 
     if not run.outputs.weights.exists():
         raise BlockError(f"{run.outputs.weights} does not exist: that run finished no epoch. Train again.")
     content = torch.load(run.outputs.weights, map_location="cpu", weights_only=True)
+    found = content.get("format", 1)
+    if found != WEIGHTS_FORMAT:
+        raise BlockError(
+            f"{run.outputs.weights} has format {found}, and this version reads format {WEIGHTS_FORMAT}: another "
+            "version of this program wrote it. Convert it with that version, or train again."
+        )
     network = build_network(run)
     network.load_state_dict(content["state"])
-    return network, content["facts"]
+    return network, facts_from_dict(content["facts"])
 
 
 def resume(out_directory: Path, data_directory: Path | None, debug: bool) -> Run:

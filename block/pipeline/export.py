@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from block import console
 from block.console import say
 from block.pipeline import checkpoint, stopping
-from block.pipeline.run import Run, network_shape
+from block.pipeline.run import Run
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,18 +36,17 @@ def export_tflite(run: Run, stages: console.Stages) -> None:
 
     data, outputs = run.data, run.outputs
     calibration = convert.calibration_images(data.train.features)
-    operators = convert.board_operators(data.task, network_shape(run).attention)
     with TemporaryDirectory() as folder:
         saved_model = Path(folder) / "saved_model"
         with stages.run(FLOAT32) as notes, console.foreign_output_hidden(run.debug):
             convert.to_tflite_float32(outputs.onnx, saved_model, outputs.tflite_float32, calibration)
             notes.append(console.size_text(outputs.tflite_float32.stat().st_size))
         with stages.run(INT8) as notes, console.foreign_output_hidden(run.debug):
-            convert.to_tflite_int8(saved_model, outputs.tflite_int8, calibration, operators)
+            convert.to_tflite_int8(saved_model, outputs.tflite_int8, calibration)
             notes.append(console.size_text(outputs.tflite_int8.stat().st_size))
 
 
-def keep(run: Run, stop: stopping.Stop) -> None:
+def finish_early(run: Run, stop: stopping.Stop) -> None:
     """When a run is stopped: the models of the best epoch as far as time goes, and a line that says what is there."""
     outputs = run.outputs
     say(f"{stop.words}: keeping the best epoch")

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 from block import console
 from block.data import contract
 from block.data.reading import Split
+from block.facts import Facts, OperatingPoint, TrainingFacts
 from block.pipeline.run import Run
+from esp32_deploy.words import DEFAULT_THRESHOLDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,7 +20,7 @@ STAGES = SCORES, MEMORY, RESULTS = ("scores", "memory", "results")
 
 
 def judge(
-    run: Run, network: "nn.Module", facts: dict[str, Any], stages: console.Stages, seconds: Mapping[str, float]
+    run: Run, network: "nn.Module", facts: Facts, stages: console.Stages, seconds: Mapping[str, float]
 ) -> "Judgement":
     """Scores and costs, written down; `seconds` are those of the stages before."""
     from block.measure import footprint
@@ -26,24 +28,25 @@ def judge(
 
     outputs = run.outputs
     with stages.run(SCORES):
-        if run.data.task == "detection" and "threshold" not in facts["training"]:
-            facts["training"] |= operating_points(run, network)
-        probabilities = predict(run, network, judged_splits(run, facts))
-        scores = score(run, facts, probabilities)
+        operating = facts.operating or operating_point(run, network)
+        probabilities = predict(run, network, judged_splits(run, facts.training))
+        scores = score(run, operating, probabilities)
     with stages.run(MEMORY):
         costs = footprint.measure(outputs.tflite_int8)
     with stages.run(RESULTS):
         results.write_labels(outputs.labels, run.data.classes)
-        judgement = results.Judgement(run.settings, run.data, facts, scores, probabilities, costs)
+        judgement = results.Judgement(
+            run.settings, run.data, facts.network, facts.training, operating, scores, probabilities, costs
+        )
         results.write_predictions(outputs.predictions, judgement)
         contract.write_json(outputs.metrics, results.metrics(judgement, outputs, dict(seconds) | stages.seconds))
-        contract.write_json(outputs.deploy, results.deploy_manifest(judgement))
+        contract.write_json(outputs.deploy, results.deploy_manifest(judgement).as_dict())
     return judgement
 
 
-def judged_splits(run: Run, facts: dict[str, Any]) -> dict[str, Split]:
-    """The splits that were not learned from."""
-    return {name: split for name, split in run.data.splits.items() if name not in facts["training"]["splits"]}
+def judged_splits(run: Run, training: TrainingFacts) -> dict[str, Split]:
+    """The splits that the network was not trained on."""
+    return {name: split for name, split in run.data.splits.items() if name not in training.splits}
 
 
 def predict(run: Run, network: "nn.Module", splits: Mapping[str, Split]) -> "Probabilities":
@@ -70,7 +73,7 @@ def predict(run: Run, network: "nn.Module", splits: Mapping[str, Split]) -> "Pro
     return probabilities
 
 
-def score(run: Run, facts: dict[str, Any], probabilities: "Probabilities") -> "SplitScores":
+def score(run: Run, operating: OperatingPoint, probabilities: "Probabilities") -> "SplitScores":
     """The scores of every runtime on every judged split."""
     from block.measure import detections, evaluate
 
@@ -79,8 +82,8 @@ def score(run: Run, facts: dict[str, Any], probabilities: "Probabilities") -> "S
     def score_one(values: "np.ndarray", split: Split) -> Any:
         if data.task == "classification":
             return evaluate.evaluate(values, split.labels, data.classes)
-        threshold = facts["training"]["threshold"]
-        return detections.evaluate(values, list(split.labels), data.classes, data.size, threshold, run.settings.decode)
+        boxes, decode = list(split.labels), run.settings.decode
+        return detections.evaluate(values, boxes, data.classes, data.size, operating.threshold, decode)
 
     return {
         name: {runtime: score_one(values, data.splits[name]) for runtime, values in by_runtime.items()}
@@ -88,13 +91,15 @@ def score(run: Run, facts: dict[str, Any], probabilities: "Probabilities") -> "S
     }
 
 
-def operating_points(run: Run, network: "nn.Module") -> dict[str, Any]:
-    """Precision, recall and F1 of a detector on the validation images by threshold, and the threshold that is best."""
+def operating_point(run: Run, network: "nn.Module") -> OperatingPoint:
+    """The confidence threshold: a detector's with the best F1 on the validation split, a classifier's default."""
     from block.export import runtimes
     from block.measure import detections, evaluate
     from block.model.network import WithSoftmax
 
+    if run.data.task == "classification":
+        return OperatingPoint(DEFAULT_THRESHOLDS["classification"])
     validation = run.data.validation
     grids = evaluate.predict_all(runtimes.torch_predict(WithSoftmax(network)), validation.features)
-    rows = detections.curve(grids, list(validation.labels), run.data.size, run.settings.decode)
-    return {"threshold": detections.best_threshold(rows), "curve": rows}
+    curve = detections.curve(grids, list(validation.labels), run.data.size, run.settings.decode)
+    return OperatingPoint(detections.best_threshold(curve), curve)

@@ -9,27 +9,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from block import console
 from block.data import contract, reading
 from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.errors import BlockError
 from block.report import charts, data_checks, gallery
-from block.report.results import METRICS_VERSION, NOT_SURE_THRESHOLD
+from block.report.results import METRICS_VERSION
 from block.report.summary import NOTABLE_DROP, board_text, memory_bytes
+from block.report.tasks import NO_CLASS, VIEWS, Metrics, TaskView
 from block.words import FLOAT32, INT8, RUNTIME_NAMES, SPLIT_WORDS
 from esp32_deploy.files import replacing
 
 TEMPLATE = "page.html.j2"
-BACKGROUND = "background"
-# how the filter knows photos without any object
-NO_CLASS = "none"
-# of a share that was counted on a sample, the interval that holds the true one 19 times out of 20
-DEVIATIONS = 1.96
-
-Metrics = Mapping[str, Any]
 
 
 def write(outputs: Outputs, data: BlockData | None = None) -> None:
@@ -84,25 +76,25 @@ def context(
     data: BlockData | None,
 ) -> dict[str, Any]:
     """What the template shows."""
-    task, split = metrics["task"], _judged_split(metrics)
-    threshold = metrics["detection"]["threshold"] if task == "detection" else NOT_SURE_THRESHOLD
+    view, split = VIEWS[metrics["task"]], _judged_split(metrics)
+    threshold = view.threshold(metrics)
     library = outputs.library(metrics["settings"]["library_name"])
     judged = gallery.judge(rows, data, metrics["scores"], threshold) if data else []
     return {
         "name": metrics["settings"]["library_name"],
-        "task": task,
+        "task": view.task,
         "metrics": metrics,
         "split": split,
         "split_words": SPLIT_WORDS,
-        "verdict": verdict(metrics, split),
-        "interval": _interval(metrics, split),
-        "tiles": _tiles(metrics, split),
-        "findings": _findings(metrics, data),
-        "charts": _charts(metrics, history, rows, threshold),
-        "confusions": [_confusion(metrics, split) for split in reversed(metrics["scores"])],
-        "runtimes": [_runtimes(metrics, split) for split in reversed(metrics["scores"])],
-        "per_class": _per_class(metrics, split),
-        "sure": _sure(rows, split, threshold) if task == "classification" else None,
+        "verdict": verdict(view, metrics, split),
+        "interval": view.interval(metrics, split),
+        "tiles": _tiles(view, metrics, split),
+        "findings": _findings(view, metrics, data),
+        "charts": _charts(view, metrics, history, rows, threshold),
+        "confusions": [_confusion(view, metrics, split) for split in reversed(metrics["scores"])],
+        "runtimes": [_runtimes(view, metrics, split) for split in reversed(metrics["scores"])],
+        "per_class": _per_class(view, metrics, split),
+        "sure": view.sure(rows, split, threshold),
         "threshold": threshold,
         "pictures": list(gallery.pictures(judged, data)) if data else [],
         "photos": len(judged),
@@ -117,19 +109,11 @@ def context(
     }
 
 
-def verdict(metrics: Metrics, split: str) -> str:
+def verdict(view: TaskView, metrics: Metrics, split: str) -> str:
     """The whole run in one line."""
-    int8, costs = metrics["scores"][split][INT8], metrics["footprint"]
-    photos = f"{metrics['data'][split]['images']} {SPLIT_WORDS[split]} photos"
-    if metrics["task"] == "detection":
-        worth = f"F1 {int8['f1']:.3f} on {photos}"
-    else:
-        worth = f"{int8['accuracy']:.1%} of {photos} right"
-    ram, flash = memory_bytes(costs)
-    return (
-        f"{worth} in int8, with {console.size_text(ram)} of RAM and {console.size_text(flash)} of flash: "
-        f"{board_text(costs)}."
-    )
+    ram, flash = map(console.size_text, memory_bytes(metrics["footprint"]))
+    worth, board = view.verdict(metrics, split), board_text(metrics["footprint"])
+    return f"{worth} in int8, with {ram} of RAM and {flash} of flash: {board}."
 
 
 # --- the parts of the page -----------------------------------------------------------------------------------
@@ -139,24 +123,11 @@ def _judged_split(metrics: Metrics) -> str:
     return "holdout" if "holdout" in metrics["scores"] else "validation"
 
 
-def _interval(metrics: Metrics, split: str) -> tuple[float, float] | None:
-    """Where the accuracy on all photos of this kind lies, as far as so few photos can tell (Wilson)."""
-    if metrics["task"] == "detection":
-        return None
-    count, share = metrics["data"][split]["images"], metrics["scores"][split][INT8]["accuracy"]
-    spread = DEVIATIONS**2 / count
-    middle = share + spread / 2
-    reach = DEVIATIONS * math.sqrt(share * (1 - share) / count + spread / (4 * count))
-    return (middle - reach) / (1 + spread), (middle + reach) / (1 + spread)
-
-
-def _tiles(metrics: Metrics, split: str) -> list[tuple[str, str]]:
-    int8, costs = metrics["scores"][split][INT8], metrics["footprint"]
-    is_detection = metrics["task"] == "detection"
-    worth = (f"{int8['f1']:.3f}", "F1 in int8") if is_detection else (f"{int8['accuracy']:.1%}", "accuracy in int8")
+def _tiles(view: TaskView, metrics: Metrics, split: str) -> list[tuple[str, str]]:
+    int8, costs, main = metrics["scores"][split][INT8], metrics["footprint"], view.figures[0]
     ram, flash = memory_bytes(costs)
     return [
-        worth,
+        (main.text(int8[main.name]), f"{main.title} in int8"),
         (f"{metrics['float32_against_int8'][split]['agreement']:.1%}", "agreement of float32 and int8"),
         (console.size_text(ram), "RAM"),
         (console.size_text(flash), "flash for weights"),
@@ -164,36 +135,33 @@ def _tiles(metrics: Metrics, split: str) -> list[tuple[str, str]]:
     ]
 
 
-def _findings(metrics: Metrics, data: BlockData | None) -> list[str]:
+def _findings(view: TaskView, metrics: Metrics, data: BlockData | None) -> list[str]:
     counts = {split: its["per_class"] for split, its in metrics["data"].items()}
-    found = data_checks.count_warnings(counts, "object" if metrics["task"] == "detection" else "photo")
+    found = data_checks.count_warnings(counts, view.thing)
     for split, its in metrics["float32_against_int8"].items():
-        drop = its.get("accuracy_drop", its.get("f1_drop", 0.0))
+        drop = its[f"{view.figures[0].name}_drop"]
         if drop > NOTABLE_DROP:
-            loss = f"{drop:.3f} of F1" if metrics["task"] == "detection" else f"{drop:.1%} accuracy"
-            found.append(f"int8 loses {loss} on the {SPLIT_WORDS[split]} photos.")
+            found.append(f"int8 loses {view.int8_loss(drop)} on the {SPLIT_WORDS[split]} photos.")
     return found + (data_checks.photo_warnings(data) if data else [])
 
 
 def _charts(
-    metrics: Metrics, history: Sequence[gallery.Row], rows: Sequence[gallery.Row], threshold: float
+    view: TaskView, metrics: Metrics, history: Sequence[gallery.Row], rows: Sequence[gallery.Row], threshold: float
 ) -> dict[str, str]:
-    is_detection, kept = metrics["task"] == "detection", metrics["training"]["epoch"]
+    kept, score = metrics["training"]["epoch"], view.figures[0].title
     epochs = [int(row["number"]) for row in history]
     losses = {
         "training": [_number(row["train_loss"]) for row in history],
         "validation": [_number(row["validation_loss"]) for row in history],
     }
-    score = "F1" if is_detection else "accuracy"
     values = {f"validation {score}": [_number(row["score"]) for row in history]}
-    found = {
+    return {
         "loss": charts.curves(epochs, losses, kept, "loss", "loss", is_share=False),
         "score": charts.curves(epochs, values, kept, "score", score, is_share=True),
-        "reliability": charts.reliability(*_answers(rows, is_detection), threshold),
+        "reliability": charts.reliability(*view.answers(rows), threshold),
+        **view.more_charts(metrics, threshold),
+        **_layer_charts(metrics["footprint"]),
     }
-    if is_detection:
-        found["threshold"] = charts.precision_recall(metrics["detection"]["curve"], threshold)
-    return found | _layer_charts(metrics["footprint"])
 
 
 def _layer_charts(costs: Mapping[str, Any]) -> dict[str, str]:
@@ -231,32 +199,9 @@ def _number(text: str) -> float:
     return float(text) if text else math.nan
 
 
-def _answers(rows: Sequence[gallery.Row], is_detection: bool) -> tuple[np.ndarray, np.ndarray]:
-    """How sure each int8 answer was, and whether it was right."""
-    if is_detection:
-        said = [(float(row["score"]), row["matched"] == "1") for row in rows if row["kind"] == "int8"]
-    else:
-        said = [(float(row["int8_confidence"]), row["int8_label"] == row["label"]) for row in rows]
-    confidences, is_right = np.array(said, dtype=float).reshape(-1, 2).T
-    return confidences, is_right
-
-
-def _sure(rows: Sequence[gallery.Row], split: str, threshold: float) -> dict[str, int]:
-    its = [row for row in rows if row["split"] == split]
-    sure = [row for row in its if float(row["int8_confidence"]) >= threshold]
-    return {
-        "photos": len(its),
-        "sure": len(sure),
-        "right": sum(row["int8_label"] == row["label"] for row in sure),
-    }
-
-
-def _confusion(metrics: Metrics, split: str) -> dict[str, Any]:
+def _confusion(view: TaskView, metrics: Metrics, split: str) -> dict[str, Any]:
     """Rows of cells with their share of the row, for the int8 model; names are numbered as the filter knows them."""
-    names = [*metrics["classes"]]
-    keys: list[str] = [str(index) for index in range(len(names))]
-    if metrics["task"] == "detection":
-        names, keys = [BACKGROUND, *names], [NO_CLASS, *keys]
+    names, keys = view.confusion_names(metrics["classes"])
     table = metrics["scores"][split][INT8]["confusion"]
     return {
         "split": split,
@@ -290,35 +235,26 @@ def _photos_of(true: str, said: str) -> dict[str, str]:
     return {"true": true, "said": said, "kinds": ""}
 
 
-def _runtimes(metrics: Metrics, split: str) -> dict[str, Any]:
-    if metrics["task"] == "detection":
-        head = ["precision", "recall", "F1", "Edge Impulse's F1", "counting error a photo"]
-        fields = [("precision", ".3f"), ("recall", ".3f"), ("f1", ".3f"), ("ei_f1", ".3f"), ("count_error", ".2f")]
-    else:
-        head, fields = ["accuracy", "loss"], [("accuracy", ".1%"), ("loss", ".4f")]
+def _runtimes(view: TaskView, metrics: Metrics, split: str) -> dict[str, Any]:
     return {
         "split": split,
-        "head": head,
+        "head": [figure.title for figure in view.figures],
         "rows": [
-            (RUNTIME_NAMES.get(runtime, runtime), [format(scores[field], form) for field, form in fields])
+            (RUNTIME_NAMES.get(runtime, runtime), [figure.text(scores[figure.name]) for figure in view.figures])
             for runtime, scores in metrics["scores"][split].items()
         ],
     }
 
 
-def _per_class(metrics: Metrics, split: str) -> dict[str, Any]:
+def _per_class(view: TaskView, metrics: Metrics, split: str) -> dict[str, Any]:
     both = metrics["scores"][split]
-    is_detection = metrics["task"] == "detection"
-    head = ["objects" if is_detection else "photos", "precision", "recall", "F1 int8", "F1 float32"]
+    head = [f"{view.thing}s", "precision", "recall", "F1 int8", "F1 float32"]
     rows = []
     for name, int8 in both[INT8]["per_class"].items():
-        cells = [str(int8["objects" if is_detection else "images"])]
-        cells += [f"{int8[field]:.3f}" for field in ("precision", "recall", "f1")]
+        cells = [str(int8[view.count_field]), *(f"{int8[field]:.3f}" for field in ("precision", "recall", "f1"))]
         cells.append(f"{both[FLOAT32]['per_class'][name]['f1']:.3f}")
-        if is_detection:
-            cells.append(f"{int8['count_error']:.2f}")
-        rows.append((name, cells))
-    return {"head": head + (["counting error"] if is_detection else []), "rows": rows}
+        rows.append((name, cells + [figure.text(int8[figure.name]) for figure in view.class_columns]))
+    return {"head": head + [figure.title for figure in view.class_columns], "rows": rows}
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -30,22 +31,22 @@ NOTHING = "nothing found"
 
 
 @dataclass(frozen=True)
-class Seer:
-    """A model and what its answers mean to a board."""
+class BoardModel:
+    """An int8 model as the board runs it, and what its answers mean."""
 
-    run: runtimes.Predict
+    predict: runtimes.Predict
     meaning: Meaning
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One photo with its answer drawn on it, and the answer in words."""
+class Answer:
+    """What the model answers for one photo: in words, and drawn on the photo."""
 
     text: str
     picture: Image.Image
 
 
-def load(model: Path, resize: str | None = None, threshold: float | None = None) -> Seer:
+def load(model: Path, resize: str | None = None, threshold: float | None = None) -> BoardModel:
     """Opens an int8 .tflite with the deploy.json and labels.txt beside it; `resize` and `threshold` go before theirs.
 
     Raises BlockError for a model that is not int8 or that TensorFlow Lite Micro cannot run, DeployError where model
@@ -57,30 +58,27 @@ def load(model: Path, resize: str | None = None, threshold: float | None = None)
     if noted.labels is None:
         *_, outputs = answer = meaning.image_shape(content.outputs[0])
         noted = replace(noted, labels=numbered_classes(outputs - 1 if answer[0] * answer[1] > 1 else outputs))
+    overrides: dict[str, Any] = {"resize": resize, "threshold": threshold}
+    noted = replace(noted, **{name: value for name, value in overrides.items() if value is not None})
     known = meaning.of(content, noted)
     if known.softmax:
         raise BlockError(f"{model} gives no probabilities, because it does not end in a softmax; export it with one.")
-    known = replace(
-        known,
-        resize=resize or known.resize,
-        threshold=known.threshold if threshold is None else threshold,
-    )
-    return Seer(runtimes.tflm_predict(model), known)
+    return BoardModel(runtimes.tflm_predict(model), known)
 
 
-def see(seer: Seer, pixels: np.ndarray) -> Seen:
+def answer(model: BoardModel, pixels: np.ndarray) -> Answer:
     """Asks the model about a photo, (H, W, 3) uint8 RGB; draws on the photo as it came, enlarged where it is small."""
-    known = seer.meaning
+    known = model.meaning
     size, _, channels = known.input_shape
     shown = image_to_input(pixels, size, known.resize, channels)
-    answer = seer.run(shown[np.newaxis].astype(np.float32) / np.float32(255))[0]
+    probabilities = model.predict(shown[np.newaxis].astype(np.float32) / np.float32(255))[0]
     photo = Image.fromarray(pixels)
     times = -(-LEAST_PICTURE_PX // min(photo.size))
     canvas = photo.resize((photo.width * times, photo.height * times), Image.Resampling.NEAREST)
     if known.decode is None:
-        text = label_text(known.labels, answer, known.threshold)
-        return Seen(text, drawing.captioned(canvas, text))
-    found = decode(answer, known.threshold, size // answer.shape[0], known.decode)
+        text = label_text(known.labels, probabilities, known.threshold)
+        return Answer(text, drawing.captioned(canvas, text))
+    found = decode(probabilities, known.threshold, size // probabilities.shape[0], known.decode)
     place = placement(photo.width, photo.height, size, known.resize)
     marks = []
     for one in found:
@@ -89,7 +87,7 @@ def see(seer: Seer, pixels: np.ndarray) -> Seen:
         marks.append(Mark("object", box, center, f"{known.labels[one.label]} {one.score:.0%}", one.label).larger(times))
     counts = Counter(known.labels[one.label] for one in found)
     text = ", ".join(f"{counts[label]} {label}" for label in known.labels if counts[label]) or NOTHING
-    return Seen(text, drawing.with_marks(canvas, marks))
+    return Answer(text, drawing.with_marks(canvas, marks))
 
 
 def label_text(labels: Sequence[str], probabilities: np.ndarray, threshold: float) -> str:
@@ -132,7 +130,7 @@ def choose_pictures(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
 
 
 def draw_pictures(
-    seer: Seer, pictures: Mapping[Path, Path], unreadable: Callable[[str], None]
+    model: BoardModel, pictures: Mapping[Path, Path], unreadable: Callable[[str], None]
 ) -> Iterator[tuple[Path, str]]:
     """Writes each photo's picture and yields the photo's path and the answer; broken photos go to `unreadable`."""
     for path, picture in pictures.items():
@@ -141,10 +139,10 @@ def draw_pictures(
         except UnreadablePhotoError as error:
             unreadable(str(error))
             continue
-        seen = see(seer, pixels)
+        answered = answer(model, pixels)
         with replacing(picture) as temporary:
-            seen.picture.save(temporary, format="png")
-        yield path, seen.text
+            answered.picture.save(temporary, format="png")
+        yield path, answered.text
 
 
 def _free_name(stem: str, taken: set[str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from block.data.contract import Outputs
 from block.data.reading import BlockData, Split
+from block.facts import NetworkFacts, OperatingPoint, TrainingFacts
 from block.measure.decode import Detection, decode
 from block.measure.detections import match
 from block.measure.evaluate import agreement
@@ -22,11 +23,9 @@ from block.settings import Settings
 from block.words import FLOAT32, INT8
 from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Manifest
-from esp32_deploy.words import DEFAULT_THRESHOLDS, colour_of
+from esp32_deploy.words import FIGURES, colour_of
 
 METRICS_VERSION = 1
-# below this probability a board says "not sure"; Studio's own default for classifiers
-NOT_SURE_THRESHOLD = DEFAULT_THRESHOLDS["classification"]
 PACKAGES = (
     "esp32-vision-block",
     "torch",
@@ -71,19 +70,16 @@ SplitScores = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Judgement:
-    """Everything that is known about a run. `facts` are those noted with the weights: "network" and "training"."""
+    """Everything that is known about a run."""
 
     settings: Settings
     data: BlockData
-    facts: Mapping[str, Any]
+    network: NetworkFacts
+    training: TrainingFacts
+    operating: OperatingPoint
     scores: SplitScores
     probabilities: Probabilities
     footprint: Footprint
-
-    @property
-    def threshold(self) -> float:
-        """Below it a board does not name a class, or sees no object."""
-        return NOT_SURE_THRESHOLD if self.data.task == "classification" else float(self.facts["training"]["threshold"])
 
 
 def write_labels(path: Path, classes: Sequence[str]) -> None:
@@ -144,7 +140,7 @@ def _box_rows(split: str, judgement: Judgement, runtimes: Mapping[str, np.ndarra
 
 def decode_image(judgement: Judgement, grid: np.ndarray) -> list[Detection]:
     """The objects of one image's grid, as a board decodes it."""
-    return decode(grid, judgement.threshold, judgement.data.size // len(grid), judgement.settings.decode)
+    return decode(grid, judgement.operating.threshold, judgement.data.size // len(grid), judgement.settings.decode)
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -156,16 +152,15 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 def metrics(judgement: Judgement, outputs: Outputs, seconds: Mapping[str, float]) -> dict[str, Any]:
     """Everything that is known about a run, as metrics.json holds it; times stand apart under "timings"."""
-    data, facts = judgement.data, judgement.facts
-    training = {name: value for name, value in facts["training"].items() if name not in ("threshold", "curve")}
+    data = judgement.data
     return {
         "version": METRICS_VERSION,
         "task": data.task,
         "classes": list(data.classes),
         "input": {"size": data.size, "channels": data.channels, "scaling": "0..1"},
         "data": {split: _data_facts(data, split) for split in data.splits},
-        "network": facts["network"],
-        "training": training,
+        "network": asdict(judgement.network),
+        "training": asdict(judgement.training),
         **({"detection": _detection_facts(judgement)} if data.task == "detection" else {}),
         "scores": {
             split: {runtime: score.as_dict() for runtime, score in by_runtime.items()}
@@ -197,16 +192,16 @@ def _detection_facts(judgement: Judgement) -> dict[str, Any]:
         "grid": grid,
         "cell_px": data.size // grid,
         "decode": settings.decode,
-        "threshold": judgement.threshold,
+        "threshold": judgement.operating.threshold,
         "attention": settings.attention,
         "loss": settings.loss,
-        "curve": judgement.facts["training"]["curve"],
+        "curve": [asdict(point) for point in judgement.operating.curve],
     }
 
 
 def _int8_drop(judgement: Judgement, split: str) -> dict[str, float]:
     """How far the int8 model is from what was trained."""
-    name = "accuracy" if judgement.data.task == "classification" else "f1"
+    name = FIGURES[judgement.data.task][0].name
     runtimes, scores = judgement.probabilities[split], judgement.scores[split]
     return {
         "agreement": agreement(runtimes[FLOAT32], runtimes[INT8]),
@@ -222,28 +217,35 @@ def _package_versions() -> dict[str, str]:
     return found
 
 
-def deploy_manifest(judgement: Judgement) -> dict[str, Any]:
-    """What esp32_deploy needs beside the .tflite: task, labels, colour, resize mode, threshold, decode, figures."""
-    settings, data, footprint = judgement.settings, judgement.data, judgement.footprint
+def deploy_manifest(judgement: Judgement) -> Manifest:
+    """What deploy.json says of a model that was judged."""
     judged = "holdout" if "holdout" in judgement.scores else "validation"
     int8 = judgement.scores[judged][INT8]
-    detects = data.task == "detection"
-    names = ("f1", "precision", "recall") if detects else ("accuracy", "loss")
-    manifest = Manifest(
+    figures = {
+        "split": judged,
+        "images": int8.images,
+        **{figure.name: getattr(int8, figure.name) for figure in FIGURES[judgement.data.task] if figure.is_for_boards},
+        "macs": judgement.footprint.macs,
+        "tflm_arena_bytes": judgement.footprint.tflm_arena_bytes,
+    }
+    return board_manifest(judgement.settings, judgement.data, judgement.operating, figures)
+
+
+def board_manifest(
+    settings: Settings,
+    data: BlockData,
+    operating: OperatingPoint | None = None,
+    figures: Mapping[str, Any] | None = None,
+) -> Manifest:
+    """What esp32_deploy must know beside the .tflite; without an operating point the board takes its default."""
+    return Manifest(
         name=settings.library_name,
         task=data.task,
         labels=data.classes,
         colour=colour_of(data.channels),
-        # how Studio's images were made square is not known to a block
-        resize=data.preparation.get("resize_mode"),
-        threshold=judgement.threshold,
-        decode=settings.decode if detects else None,
-        figures={
-            "split": judged,
-            "images": int8.images,
-            **{name: getattr(int8, name) for name in names},
-            "macs": footprint.macs,
-            "tflm_arena_bytes": footprint.tflm_arena_bytes,
-        },
+        # a block cannot know how Studio's images were made square
+        resize=data.preparation.resize if data.preparation else None,
+        threshold=operating.threshold if operating else None,
+        decode=settings.decode if data.task == "detection" else None,
+        figures=dict(figures or {}),
     )
-    return manifest.as_dict()

@@ -11,12 +11,9 @@ from block.measure.footprint import Footprint
 from block.report.results import SplitScores
 from block.words import FLOAT32, INT8, RUNTIME_NAMES
 from esp32_deploy.arduino import boards, library
-from esp32_deploy.words import colour_of
+from esp32_deploy.words import FIGURES, Task, colour_of
 
 COLOUR_WORDS = {"rgb": "RGB", "grayscale": "grayscale"}
-# what is shown of each runtime, the first is what a model is judged by
-CLASS_FIGURES = {"accuracy": "{:.1%}", "loss": "{:.4f}"}
-OBJECT_FIGURES = {"f1": "{:.3f}", "precision": "{:.3f}", "recall": "{:.3f}", "ei_f1": "{:.3f}", "count_error": "{:.2f}"}
 # more lost accuracy than this in going to int8 is worth a warning
 NOTABLE_DROP = 0.01
 
@@ -44,21 +41,21 @@ def describe_data(data: BlockData) -> None:
         )
 
 
-def describe_results(library_name: str, outputs: Outputs, scores: SplitScores, costs: Footprint) -> None:
+def describe_results(task: Task, library_name: str, outputs: Outputs, scores: SplitScores, costs: Footprint) -> None:
     """The table of scores, the memory, and what to do next."""
+    figures = FIGURES[task]
+    main = figures[0]
     for split, by_runtime in scores.items():
         say()
-        columns = CLASS_FIGURES if hasattr(by_runtime[INT8], "accuracy") else OBJECT_FIGURES
         rows = [
-            [RUNTIME_NAMES[runtime], *(text.format(getattr(value, name)) for name, text in columns.items())]
+            [RUNTIME_NAMES[runtime], *(figure.text(getattr(value, figure.name)) for figure in figures)]
             for runtime, value in by_runtime.items()
         ]
-        head = [f"{split}, {by_runtime[INT8].images} images", *(name.replace("_", " ") for name in columns)]
+        head = [f"{split}, {by_runtime[INT8].images} images", *(figure.title for figure in figures)]
         console.table([head, *rows])
-        main = next(iter(columns))
-        drop = getattr(by_runtime[FLOAT32], main) - getattr(by_runtime[INT8], main)
+        drop = getattr(by_runtime[FLOAT32], main.name) - getattr(by_runtime[INT8], main.name)
         if drop > NOTABLE_DROP:
-            warn(f"int8 loses {drop:.1%} {main} on the {split} images.")
+            warn(f"int8 loses {drop:.1%} {main.title} on the {split} images.")
     say()
     describe_costs(costs)
     say()

@@ -73,6 +73,8 @@ class Package:
     """For the network's rows or the interpreter's arena, and for reading frames; without a few hundred of stack."""
     frame_bytes: int
     """Of the frame that the Camera sketch asks for without PSRAM."""
+    refusal: str | None
+    """Why the compiler cannot stream the model, where the library took the interpreter for that reason."""
 
 
 def package(
@@ -80,7 +82,7 @@ def package(
     out: Path,
     manifest: Manifest | None = None,
     *,
-    runtime: Runtime = "stream",
+    runtime: Runtime | None = None,
     board: str = DEFAULT_BOARD,
     samples: np.ndarray | None = None,
 ) -> Package:
@@ -88,7 +90,8 @@ def package(
 
     `manifest` says what the model does not (labels, how images were made square, threshold, figures); without one,
     deploy.json or labels.txt beside the model. `samples` (N, height, width, channels), float in 0..1, uint8 or int8,
-    are what the self-test runs; without them, seeded patterns.
+    are what the self-test runs; without them, seeded patterns. Without a `runtime` the library streams rows, and takes
+    the interpreter where the compiler cannot stream the model.
 
     Raises GraphError for a model that cannot be served, ManifestError, SamplesError or LibraryError for what does not
     fit it, and TflmError where TensorFlow Lite Micro, whose outputs the self-test expects, does not run. All are
@@ -103,11 +106,11 @@ def package(
     meant = meaning.of(graph, known)
     name = known.name or DEFAULT_NAME
     rules.check_name(name)
-    compiled = _compiled(graph, name) if runtime == "stream" else None
+    compiled, refusal = _compiled(graph, name, runtime)
     recorded = recording.record(samples, meant.input_shape)
     measured = tflm.interpret(model, recorded.images)
     values = _values(graph, meant, name, board) | {
-        "runtime": runtime,
+        "runtime": "tflm" if compiled is None else "stream",
         "arena_bytes": measured.arena_bytes,
         "knows_resize": known.resize is not None,
         "figures": _figures(known),
@@ -132,14 +135,19 @@ def package(
     with replacing(out) as temporary:
         temporary.write_bytes(zipped)
     ram_bytes = values["memory_bytes"] + values["reader_bytes"]
-    return Package(out, name, len(contents), len(zipped), ram_bytes, values["small_bytes"])
+    return Package(out, name, len(contents), len(zipped), ram_bytes, values["small_bytes"], refusal)
 
 
-def _compiled(graph: Graph, name: str) -> Compiled:
+def _compiled(graph: Graph, name: str, runtime: Runtime | None) -> tuple[Compiled | None, str | None]:
+    """The streamed model, or None with the compiler's reason; raises GraphError where streaming was asked for."""
+    if runtime == "tflm":
+        return None, None
     try:
-        return compiler.compile_graph(graph, name)
+        return compiler.compile_graph(graph, name), None
     except StreamError as error:
-        raise GraphError(f"{error} {USE_TFLM}") from error
+        if runtime == "stream":
+            raise GraphError(f"{error} {USE_TFLM}") from error
+        return None, str(error)
 
 
 def frame_reader_bytes(shape: tuple[int, int, int]) -> int:
@@ -163,7 +171,7 @@ def _values(graph: Graph, meant: Meaning, name: str, board: str) -> dict[str, An
         "threshold": meant.threshold,
         "resize": meant.resize,
         "decode": meant.decode,
-        "softmax": meant.softmax,
+        "softmax": emit.softmax_parameters(meant.softmax) if meant.softmax else None,
         "most_detections": MOST_DETECTIONS,
         "input": meant.input_shape,
         "output": meant.output_shape,

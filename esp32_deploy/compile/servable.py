@@ -258,7 +258,7 @@ def _check_softmax(operator: Operator, place: str) -> None:
         raise StreamError(f"{place}: its logits' scale {step:.3g} is too fine for its arithmetic.")
 
 
-# operator: fewest inputs, check
+# operator: fewest inputs, check; `lower.LOWERINGS` has the same operators
 CHECKS: dict[str, tuple[int, Callable[[Operator, str], None]]] = {
     "CONV_2D": (2, _check_convolution),
     "DEPTHWISE_CONV_2D": (2, _check_depthwise),
@@ -271,3 +271,8 @@ CHECKS: dict[str, tuple[int, Callable[[Operator, str], None]]] = {
     "RESHAPE": (1, _check_reshape),
     "SOFTMAX": (1, _check_softmax),
 }
+
+STREAMED = frozenset(CHECKS)
+"""Operators that the compiler serves."""
+INTERPRETED = frozenset(("BATCH_MATMUL", "MUL", "TRANSPOSE"))
+"""Operators that only TensorFlow Lite Micro's interpreter runs: those of self-attention."""
