@@ -38,6 +38,8 @@ lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(wildcard $(addprefix esp32_deploy/,kernels/*.h targets/*.h targets/*.cpp) tests/drivers/*.cpp)
+	$(BIN)/lint-imports
 
 # three processes keep two cores busy: some tests wait
 test: lint

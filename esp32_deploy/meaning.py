@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from esp32_deploy.arduino.rules import LibraryError
 from esp32_deploy.compile.arithmetic import (
     FINEST_LOGITS,
     PROBABILITY_SCALE,
@@ -13,6 +12,7 @@ from esp32_deploy.compile.arithmetic import (
     softmax_scaling,
 )
 from esp32_deploy.compile.graph import Graph, Tensor
+from esp32_deploy.errors import DeployError
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.words import COLOUR_CHANNELS, DEFAULT_THRESHOLDS, Decode, Task, colour_of, least_score
 
@@ -22,6 +22,10 @@ DEFAULT_DECODE: Decode = "fuse"
 UNKNOWN_RESIZE = "crop"
 # of a model's input: pixel p is int8 p - 128, give or take this much
 PIXEL_TOLERANCE = 1
+
+
+class MeaningError(DeployError):
+    """A model that a camera cannot feed, or a manifest that does not fit it."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +62,10 @@ class Meaning:
 
 
 def of(graph: Graph, manifest: Manifest) -> Meaning:
-    """The meaning of a graph that `servable.check_ends` has passed; raises LibraryError where the two disagree."""
+    """The meaning of a graph that `servable.check_ends` has passed; raises MeaningError where the two disagree."""
     height, width, channels = input_shape = image_shape(graph.inputs[0])
     if height != width or channels not in COLOUR_CHANNELS.values():
-        raise LibraryError(
+        raise MeaningError(
             f"The model takes images of {width} x {height} px and {channels} channels; a camera's frames become square "
             "and have 1 or 3."
         )
@@ -69,16 +73,16 @@ def of(graph: Graph, manifest: Manifest) -> Meaning:
     rows, columns, outputs = output_shape = image_shape(graph.outputs[0])
     task: Task = "detection" if rows * columns > 1 else "classification"
     if manifest.task not in (None, task):
-        raise LibraryError(
+        raise MeaningError(
             f"The manifest says {manifest.task}, but the model gives {rows} x {columns} cells: is it another model's?"
         )
     if task == "detection" and (width % columns or height // rows != width // columns):
-        raise LibraryError(
+        raise MeaningError(
             f"The model's grid of {columns} x {rows} cells does not divide {width} x {height} px evenly."
         )
     colour = colour_of(channels)
     if manifest.colour not in (None, colour):
-        raise LibraryError(f"The manifest says {manifest.colour}, but the model takes {channels} channels.")
+        raise MeaningError(f"The manifest says {manifest.colour}, but the model takes {channels} channels.")
     return Meaning(
         task=task,
         labels=_labels(manifest, outputs - (1 if task == "detection" else 0)),
@@ -100,12 +104,12 @@ def image_shape(tensor: Tensor) -> tuple[int, int, int]:
 
 def _labels(manifest: Manifest, count: int) -> tuple[str, ...]:
     if manifest.labels is None:
-        raise LibraryError(
+        raise MeaningError(
             f"What the model's {count} outputs mean is not known: put labels.txt (one label a line) or deploy.json "
             "beside the model, or name them with --labels."
         )
     if len(manifest.labels) != count:
-        raise LibraryError(
+        raise MeaningError(
             f"{len(manifest.labels)} labels ({', '.join(manifest.labels)}) for a model of {count} classes: background "
             "is not a label, and every other class needs one."
         )
@@ -118,7 +122,7 @@ def _check_pixels(tensor: Tensor) -> None:
     for scaled in (pixels / 255, pixels / 127.5 - 1, pixels):
         if np.abs(np.rint(scaled / scale) + zero - (pixels - 128)).max() <= PIXEL_TOLERANCE:
             return
-    raise LibraryError(
+    raise MeaningError(
         f"The model's input (scale {scale:.6g}, zero point {zero}) does not take pixels as int8 from -128 to 127: "
         "train it on 0..1 or -1..1, and quantize it with images that reach from black to white."
     )
@@ -129,7 +133,7 @@ def _softmax(tensor: Tensor, task: Task) -> SoftmaxScaling | None:
     if (scale, zero) == (PROBABILITY_SCALE, PROBABILITY_ZERO_POINT):
         return None
     if task == "detection" or scale < FINEST_LOGITS:
-        raise LibraryError(
+        raise MeaningError(
             f"The model's output (scale {scale:.6g}, zero point {zero}) is no probability: export it with a softmax at "
             "its end (int8, scale 1/256, zero point -128)."
         )

@@ -16,6 +16,7 @@ from esp32_deploy.arduino.recording import SamplesError
 from esp32_deploy.arduino.rules import LibraryError
 from esp32_deploy.compile import graph
 from esp32_deploy.manifest import Manifest
+from esp32_deploy.meaning import MeaningError
 
 LABELS = ("apple", "banana", "mixed", "orange")
 FILES = {
@@ -151,7 +152,7 @@ def uneven_grid():
     ],
 )
 def test_what_does_not_fit_the_model_is_refused(make, values, message, tmp_path):
-    with pytest.raises(LibraryError, match=message):
+    with pytest.raises(MeaningError, match=message):
         resolve(make(), tmp_path, **values)
 
 

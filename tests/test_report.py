@@ -230,10 +230,10 @@ def test_photos_are_read_a_few_at_a_time(tmp_path):
     outputs = classification_run(tmp_path, images=1500, holdout=300)
     data = reading.read(tmp_path / "data")
     with outputs.predictions.open(newline="") as file:
-        judged = gallery.judge(list(csv.DictReader(file)), data, ["validation", "holdout"], 0.6)
+        entries = gallery.entries(list(csv.DictReader(file)), data, ["validation", "holdout"], 0.6)
     tracemalloc.start()
     data_checks.photo_warnings(data)
-    assert len(list(gallery.pictures(judged, data))) == 300
+    assert len(list(gallery.pictures(entries, data))) == 300
     _, peak_bytes = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     arrays_bytes = sum(split.features.nbytes for split in data.splits.values())

@@ -21,7 +21,7 @@ BATCH_IMAGES = 16
 WINDOWS_AN_IMAGE = 576
 # every flip lowers the error, so that the descent ends; this many are far more than it takes
 MOST_FLIPS = 1000
-WHOLE = 1e-6
+INTEGER_TOLERANCE = 1e-6
 LEAST_GAIN = 1e-12
 
 
@@ -115,7 +115,7 @@ def round_weights(weights: Tensor, covariance: Tensor) -> Tensor:
     for _ in range(MOST_FLIPS):
         error = rounded - weights
         # to the integer on the other side of the weight; the largest weight is whole but for the last bits
-        flip = torch.where(error > 0, -1.0, 1.0) * (error.abs() > WHOLE)
+        flip = torch.where(error > 0, -1.0, 1.0) * (error.abs() > INTEGER_TOLERANCE)
         change = 2 * flip * (error.unsqueeze(1) @ covariance).squeeze(1) + flip.square() * diagonal
         change[(rounded + flip).abs() > INT8_MAX] = 0
         gain, best = change.min(1)

@@ -10,8 +10,8 @@ import numpy as np
 
 from esp32_deploy.words import SCORE_STEPS, Decode, least_score
 
-# a certain object's: an int8 softmax ends here
-WHOLE = SCORE_STEPS - 1
+MOST_SCORE = SCORE_STEPS - 1
+"""The largest value of an int8 softmax, in 256ths."""
 
 
 @dataclass(frozen=True)
@@ -50,26 +50,26 @@ def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> lis
     """
     steps = to_steps(grid)
     least = least_score(threshold)
-    find = _fused if how == "fuse" else _peaks
+    find = find_fused if how == "fuse" else find_peaks
     return find(steps, least, cell_px)
 
 
 def to_steps(probabilities: np.ndarray) -> np.ndarray:
     """Probabilities in 256ths (int32), as int8 softmax outputs + 128 have them."""
-    return np.minimum(np.rint(probabilities * SCORE_STEPS), WHOLE).astype(np.int32)
+    return np.minimum(np.rint(probabilities * SCORE_STEPS), MOST_SCORE).astype(np.int32)
 
 
-def _peaks(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
+def find_peaks(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
     found = []
     for label in range(steps.shape[2] - 1):
         plane = steps[:, :, label + 1].copy()
         while True:
             sums = _two_by_two(plane)
             row, column = divmod(int(sums.argmax()), sums.shape[1])
-            score = min(int(sums[row, column]), WHOLE)
+            score = min(int(sums[row, column]), MOST_SCORE)
             if score < least:
                 break
-            found.append((score, label, row, column, _take(plane, row, column, score)))
+            found.append((score, label, row, column, take_object(plane, row, column, score)))
     found.sort(key=lambda one: (-one[0], *one[1:4]))
     return [_peak(score, label, taken, cell_px) for score, label, _, _, taken in found]
 
@@ -80,7 +80,7 @@ def _two_by_two(plane: np.ndarray) -> np.ndarray:
     return rows[:, :-1] + rows[:, 1:] if rows.shape[1] > 1 else rows
 
 
-def _take(plane: np.ndarray, top: int, left: int, score: int) -> list[Part]:
+def take_object(plane: np.ndarray, top: int, left: int, score: int) -> list[Part]:
     """What an object takes of two by two cells, which lose it: its score, from the surest first."""
     height, width = plane.shape
     cells = [(row, column) for row in (top, top + 1) for column in (left, left + 1) if row < height and column < width]
@@ -110,7 +110,7 @@ def _peak(score: int, label: int, taken: list[Part], cell_px: int) -> Detection:
     )
 
 
-def _fused(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
+def find_fused(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
     found = []
     for label in range(steps.shape[2] - 1):
         plane = steps[:, :, label + 1]

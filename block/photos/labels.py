@@ -3,20 +3,15 @@
 One reader for each source; a choice is only asked for where sources that fit disagree.
 """
 
-import posixpath
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
-from xml.etree import ElementTree
+from collections.abc import Callable
 
-from block.data.contract import read_json
 from block.errors import BlockError
-from block.photos.folder import PhotoFolder, first_few, photo_name, split_folders
+from block.photos import edge_impulse, voc
+from block.photos.folder import PhotoFolder, first_few, split_folders
+from block.photos.formats import Labels
 
 LABEL_SOURCES = ("folder", "name", "voc", "export")
-EXPORT_FILES = ("info.labels", "bounding_boxes.labels")
 # What cameras and programs call their photos does not tell what is on them.
 CAMERA_NAMES = frozenset(
     (
@@ -38,9 +33,6 @@ CAMERA_NAMES = frozenset(
         "win",
     )
 )
-
-# What a source calls each photo: no class, one, or several where boxes of several classes lie on it.
-Labels = dict[str, frozenset[str]]
 
 
 class AmbiguousLabelsError(BlockError):
@@ -136,87 +128,10 @@ def _class_in_name(file_name: str) -> str:
     return label.strip() if len(rest) > 1 else label.rstrip(" _-()0123456789").strip()
 
 
-def _classes_from_voc(folder: PhotoFolder) -> Labels:
-    labels: Labels = {}
-    for name, path in folder.paths.items():
-        annotation = voc_annotation(path, folder.root)
-        objects = read_voc(annotation).findall("object") if annotation else []
-        labels[name] = frozenset(filter(None, (normalized(one.findtext("name")) for one in objects)))
-    return labels
-
-
-def voc_annotation(path: Path, root: Path) -> Path | None:
-    """A photo's Pascal VOC file: the XML beside the photo, or in a folder Annotations in or beside its own folder."""
-    above = [path.parent] if path.parent == root else [path.parent, path.parent.parent]
-    folders = [path.parent, *(folder / name for folder in above for name in ("Annotations", "annotations"))]
-    candidates = (folder / f"{path.stem}{suffix}" for folder in folders for suffix in (".xml", ".XML"))
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
-
-
-def read_voc(path: Path) -> ElementTree.Element:
-    """The root element of a Pascal VOC file; raises BlockError when it is damaged or has a document type."""
-    try:
-        data = path.read_bytes()
-        # A document type may define entities that grow to gigabytes; the zeros are those of UTF-16.
-        if b"<!DOCTYPE" in data.replace(b"\0", b""):
-            raise ValueError("it has a DOCTYPE, which Pascal VOC files do without")
-        return ElementTree.fromstring(data)
-    except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:
-        raise BlockError(f"{path} cannot be read as Pascal VOC: {error}. Repair or remove it.") from error
-
-
-def _classes_from_export(folder: PhotoFolder) -> Labels:
-    return {name: _classes_of_entry(entry) for name, entry in export_entries(folder).items()}
-
-
-def _classes_of_entry(entry: Mapping[str, Any]) -> frozenset[str]:
-    label, boxes = entry.get("label"), entry.get("boundingBoxes")
-    if isinstance(label, dict) and label.get("type") == "label":
-        return frozenset(filter(None, [normalized(label.get("label"))]))
-    boxes = [box for box in boxes if isinstance(box, dict)] if isinstance(boxes, list) else []
-    return frozenset(filter(None, (normalized(box.get("label")) for box in boxes)))
-
-
-def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
-    """What the export's label files say by photo name; they may lie in any folder above the photos."""
-    parents = {parent for path in folder.paths.values() for parent in path.parents}
-    # programs that move photos like to change .JPG into .jpg
-    named = {name.casefold(): name for name in folder.paths}
-    entries: dict[str, dict[str, Any]] = {}
-    for place in sorted(parent for parent in parents if parent.is_relative_to(folder.root)):
-        for file in (place / file_name for file_name in EXPORT_FILES):
-            for path, entry in _read_export(file) if file.is_file() else ():
-                name = posixpath.normpath(f"{photo_name(place, folder.root)}/{normalized(path)}")
-                name = name if name in folder.paths else named.get(name.casefold(), name)
-                entries[name] = entries.get(name, {}) | entry
-    return entries
-
-
-def _read_export(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Paths relative to the file, and what it says about each; boxes only where there are some."""
-    content = read_json(file)
-    version = content.get("version") if isinstance(content, dict) else None
-    if version != 1:
-        raise BlockError(f"{file} has version {version}; only version 1 of Edge Impulse's format is known.")
-    try:
-        if file.name == EXPORT_FILES[0]:
-            entries = [(entry["path"], dict(entry)) for entry in content["files"]]
-        else:
-            entries = [(path, {"boundingBoxes": boxes}) for path, boxes in content["boundingBoxes"].items()]
-        return [(path, {key: value for key, value in entry.items() if value}) for path, entry in entries]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BlockError(f"{file} does not follow Edge Impulse's format; export the data again.") from error
-
-
-def normalized(label: Any) -> str:
-    """A label without surrounding blanks, its accents in one form; empty for None."""
-    return "" if label is None else unicodedata.normalize("NFC", str(label).strip())
-
-
 # Each with the words for a photo that it gives no class.
 _READERS: dict[str, tuple[Callable[[PhotoFolder], Labels], str]] = {
     "folder": (_classes_from_folders, "lie in no class folder"),
     "name": (_classes_from_names, "have no class in their file name"),
-    "voc": (_classes_from_voc, "have no Pascal VOC file (.xml) that names a box"),
-    "export": (_classes_from_export, f"have no label in {' or '.join(EXPORT_FILES)}"),
+    "voc": (voc.classes, "have no Pascal VOC file (.xml) that names a box"),
+    "export": (edge_impulse.classes, f"have no label in {' or '.join(edge_impulse.EXPORT_FILES)}"),
 }

@@ -10,8 +10,9 @@ from block.data.boxes import move_boxes
 from block.data.preparation import Preparation
 from block.data.writing import block_writer
 from block.errors import BlockError
-from block.photos.boxes import BOX_SOURCES, PhotoBoxes, choose_boxes, has_boxes
+from block.photos.boxes import BOX_SOURCES, choose_boxes, has_boxes
 from block.photos.folder import EXAMPLES, PhotoFolder, first_few, photo_name
+from block.photos.formats import PhotoBoxes
 from block.photos.labels import AmbiguousLabelsError, choose_labels
 from block.photos.splits import choose_splits
 from block.settings import PhotoSettings

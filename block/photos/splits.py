@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from block.errors import BlockError
+from block.photos.edge_impulse import EXPORT_FILES, export_entries
 from block.photos.folder import PhotoFolder, first_few, split_folders
-from block.photos.labels import EXPORT_FILES, export_entries
 from block.words import SPLITS
 from esp32_deploy.words import Task
 

@@ -26,8 +26,8 @@ Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What was said about one photo; `true` and `said` are class names, `kinds` what the filter knows it by.
+class Entry:
+    """What the int8 model said about one photo; `true` and `said` are class names, `kinds` what the filter knows it by.
 
     `badness` orders the gallery. `marks` are in px of the network's input.
     """
@@ -51,25 +51,25 @@ class Judged:
 
 @dataclass(frozen=True)
 class Picture:
-    """A judged photo as it stands in the page."""
+    """The photo of an entry as it stands in the page."""
 
-    judged: Judged
+    entry: Entry
     source: str  # a data: address
     size: int  # px
 
 
-def judge(rows: Sequence[Row], data: BlockData, splits: Iterable[str], threshold: float) -> list[Judged]:
+def entries(rows: Sequence[Row], data: BlockData, splits: Iterable[str], threshold: float) -> list[Entry]:
     """Every photo of the judged splits with what the int8 model said about it, worst mistakes first."""
     of_split = {split: [row for row in rows if row["split"] == split] for split in splits}
-    judge_split = _classified if data.task == "classification" else _detected
-    judged = [one for split, its in of_split.items() for one in judge_split(split, its, data.splits[split], threshold)]
-    return sorted(judged, key=lambda one: -one.badness)
+    entries_of = _classified if data.task == "classification" else _detected
+    found = [one for split, its in of_split.items() for one in entries_of(split, its, data.splits[split], threshold)]
+    return sorted(found, key=lambda one: -one.badness)
 
 
-def pictures(judged: Iterable[Judged], data: BlockData) -> Iterator[Picture]:
+def pictures(shown: Iterable[Entry], data: BlockData) -> Iterator[Picture]:
     """Reads and encodes photos one by one until the page is full."""
     room = MOST_BYTES
-    for number, one in enumerate(judged):
+    for number, one in enumerate(shown):
         picture = _picture(one, data.splits[one.split].features[one.row])
         room -= len(picture.source)
         if room < 0 or number >= MOST_PHOTOS:
@@ -77,7 +77,7 @@ def pictures(judged: Iterable[Judged], data: BlockData) -> Iterator[Picture]:
         yield picture
 
 
-def _classified(split: str, rows: Sequence[Row], examples: Split, threshold: float) -> Iterator[Judged]:
+def _classified(split: str, rows: Sequence[Row], examples: Split, threshold: float) -> Iterator[Entry]:
     for index, (row, name) in enumerate(zip(rows, examples.sample_names, strict=False)):
         if row["name"] != name:
             continue  # other data than the run's
@@ -89,10 +89,10 @@ def _classified(split: str, rows: Sequence[Row], examples: Split, threshold: flo
         else:
             headline, detail = f"{said} {confidence:.0%}", f"is {true}"
         badness = confidence if not is_right else -confidence
-        yield Judged(split, index, name, (true,), (said,), kinds, headline, detail, badness)
+        yield Entry(split, index, name, (true,), (said,), kinds, headline, detail, badness)
 
 
-def _detected(split: str, rows: Sequence[Row], examples: Split, _threshold: float) -> Iterator[Judged]:
+def _detected(split: str, rows: Sequence[Row], examples: Split, _threshold: float) -> Iterator[Entry]:
     seen = [row for row in rows if row["kind"] in ("truth", "int8")]
     by_name = {name: list(group) for name, group in groupby(sorted(seen, key=_name), key=_name)}
     for index, name in enumerate(examples.sample_names):
@@ -103,14 +103,14 @@ def _name(row: Row) -> str:
     return row["name"]
 
 
-def _objects(split: str, index: int, name: str, rows: Sequence[Row]) -> Judged:
+def _objects(split: str, index: int, name: str, rows: Sequence[Row]) -> Entry:
     truths, found = ([row for row in rows if row["kind"] == kind] for kind in ("truth", "int8"))
     missed, extra = (sum(row["matched"] != "1" for row in kind) for kind in (truths, found))
     kinds = [kind for kind, count in (("missed", missed), ("extra", extra)) if count] or ["right"]
     mistakes = [f"{count} {kind}" for kind, count in (("missed", missed), ("made up", extra)) if count]
     marks = [_mark(row, "missed" if row["matched"] != "1" else "truth") for row in truths]
     marks += [_mark(row, "wrong" if row["matched"] != "1" else "right") for row in found]
-    return Judged(
+    return Entry(
         split=split,
         row=index,
         name=name,
@@ -132,15 +132,15 @@ def _mark(row: Row, kind: drawing.MarkKind) -> Mark:
     return Mark(kind, (x, y, width, height), (center_x, center_y), text)
 
 
-def _picture(judged: Judged, pixels: np.ndarray) -> Picture:
+def _picture(entry: Entry, pixels: np.ndarray) -> Picture:
     """`pixels` (H, W, C) float32 in 0..1."""
     content = np.rint(np.asarray(pixels) * 255).astype(np.uint8)
     photo = Image.fromarray(content[:, :, 0] if content.shape[2] == 1 else content).convert("RGB")
-    if judged.marks:
+    if entry.marks:
         times = max(1.0, DRAWN_PX / photo.width)
         side = round(photo.width * times)
         photo = photo.resize((side, side), Image.Resampling.BILINEAR)
-        photo = drawing.with_marks(photo, [mark.larger(times) for mark in judged.marks])
+        photo = drawing.with_marks(photo, [mark.larger(times) for mark in entry.marks])
     file = BytesIO()
     photo.save(file, "WEBP", quality=WEBP_QUALITY, method=WEBP_EFFORT)
-    return Picture(judged, f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}", photo.width)
+    return Picture(entry, f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}", photo.width)

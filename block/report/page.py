@@ -79,7 +79,7 @@ def context(
     view, split = VIEWS[metrics["task"]], _judged_split(metrics)
     threshold = view.threshold(metrics)
     library = outputs.library(metrics["settings"]["library_name"])
-    judged = gallery.judge(rows, data, metrics["scores"], threshold) if data else []
+    entries = gallery.entries(rows, data, metrics["scores"], threshold) if data else []
     return {
         "name": metrics["settings"]["library_name"],
         "task": view.task,
@@ -96,8 +96,8 @@ def context(
         "per_class": _per_class(view, metrics, split),
         "sure": view.sure(rows, split, threshold),
         "threshold": threshold,
-        "pictures": list(gallery.pictures(judged, data)) if data else [],
-        "photos": len(judged),
+        "pictures": list(gallery.pictures(entries, data)) if data else [],
+        "photos": len(entries),
         "has_photos": data is not None,
         "board": board_text(metrics["footprint"]),
         "ram": memory_bytes(metrics["footprint"])[0],

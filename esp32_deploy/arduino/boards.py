@@ -28,6 +28,8 @@ class Board:
     vsync: int
     href: int
     pclk: int
+    pull_ups: tuple[int, ...] = ()
+    """Camera pins that nothing else on the board pulls up: the processor must."""
 
 
 BOARDS = {
@@ -56,6 +58,7 @@ BOARDS = {
         vsync=5,
         href=27,
         pclk=25,
+        pull_ups=(13, 14),
     ),
     "xiao-s3": Board(
         macro="BOARD_XIAO_S3",

@@ -93,9 +93,9 @@ def package(
     are what the self-test runs; without them, seeded patterns. Without a `runtime` the library streams rows, and takes
     the interpreter where the compiler cannot stream the model.
 
-    Raises GraphError for a model that cannot be served, ManifestError, SamplesError or LibraryError for what does not
-    fit it, and TflmError where TensorFlow Lite Micro, whose outputs the self-test expects, does not run. All are
-    DeployErrors. `out` is written whole or not at all.
+    Raises GraphError for a model that cannot be served, ManifestError, MeaningError, SamplesError or LibraryError for
+    what does not fit it, and TflmError where TensorFlow Lite Micro, whose outputs the self-test expects, does not run.
+    All are DeployErrors. `out` is written whole or not at all.
     """
     if board not in BOARDS:
         raise LibraryError(f"Board {board!r} is not known; choose from {', '.join(BOARDS)}.")

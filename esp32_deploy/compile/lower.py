@@ -26,9 +26,9 @@ from esp32_deploy.compile.requantize import (
     ExactRequantization,
     FastAdd,
     FastRequantization,
+    normalize_constant_channels,
     search,
     search_add,
-    settled,
 )
 from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.pixels import INT8_OFFSET
@@ -350,5 +350,5 @@ def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, fact
         least=255 * np.minimum(wide, 0).sum(axis=1),
         greatest=255 * np.maximum(wide, 0).sum(axis=1),
     )
-    exact = settled(defined)
+    exact = normalize_constant_channels(defined)
     return Convolution(weights, exact, search(exact))

@@ -1,0 +1,69 @@
+"""An Edge Impulse export: info.labels or bounding_boxes.labels in any folder above the photos."""
+
+import posixpath
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from block.data.contract import read_json
+from block.errors import BlockError
+from block.photos.folder import PhotoFolder, photo_name
+from block.photos.formats import Labels, PhotoBoxes, box_numbers, normalized
+
+EXPORT_FILES = ("info.labels", "bounding_boxes.labels")
+EXPORT_EDGES = ("x", "y", "width", "height")
+
+
+def classes(folder: PhotoFolder) -> Labels:
+    return {name: _classes_of_entry(entry) for name, entry in export_entries(folder).items()}
+
+
+def _classes_of_entry(entry: Mapping[str, Any]) -> frozenset[str]:
+    label, boxes = entry.get("label"), entry.get("boundingBoxes")
+    if isinstance(label, dict) and label.get("type") == "label":
+        return frozenset(filter(None, [normalized(label.get("label"))]))
+    boxes = [box for box in boxes if isinstance(box, dict)] if isinstance(boxes, list) else []
+    return frozenset(filter(None, (normalized(box.get("label")) for box in boxes)))
+
+
+def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
+    """What the export's label files say by photo name; they may lie in any folder above the photos."""
+    parents = {parent for path in folder.paths.values() for parent in path.parents}
+    # programs that move photos like to change .JPG into .jpg
+    named = {name.casefold(): name for name in folder.paths}
+    entries: dict[str, dict[str, Any]] = {}
+    for place in sorted(parent for parent in parents if parent.is_relative_to(folder.root)):
+        for file in (place / file_name for file_name in EXPORT_FILES):
+            for path, entry in _read_export(file) if file.is_file() else ():
+                name = posixpath.normpath(f"{photo_name(place, folder.root)}/{normalized(path)}")
+                name = name if name in folder.paths else named.get(name.casefold(), name)
+                entries[name] = entries.get(name, {}) | entry
+    return entries
+
+
+def _read_export(file: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Paths relative to the file, and what it says about each; boxes only where there are some."""
+    content = read_json(file)
+    version = content.get("version") if isinstance(content, dict) else None
+    if version != 1:
+        raise BlockError(f"{file} has version {version}; only version 1 of Edge Impulse's format is known.")
+    try:
+        if file.name == EXPORT_FILES[0]:
+            entries = [(entry["path"], dict(entry)) for entry in content["files"]]
+        else:
+            entries = [(path, {"boundingBoxes": boxes}) for path, boxes in content["boundingBoxes"].items()]
+        return [(path, {key: value for key, value in entry.items() if value}) for path, entry in entries]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BlockError(f"{file} does not follow Edge Impulse's format; export the data again.") from error
+
+
+def boxes(folder: PhotoFolder) -> dict[str, PhotoBoxes]:
+    entries = export_entries(folder)
+    found: dict[str, PhotoBoxes] = {name: [] for name in folder.paths if name in entries}
+    for name in found:
+        drawn = entries[name].get("boundingBoxes", [])
+        for box in drawn if isinstance(drawn, list) else [drawn]:
+            fields = box if isinstance(box, Mapping) else {}
+            label = normalized(fields.get("label"))
+            found[name].append((label, box_numbers(name, label, {edge: fields.get(edge) for edge in EXPORT_EDGES})))
+    return found
