@@ -172,5 +172,5 @@ def test_every_parameter_is_one_that_studio_can_show(path):
 
 
 def test_the_folder_for_a_second_block_holds_all_that_its_image_is_built_from():
-    taken = re.search(r"^cp -r (.*) \.\./fomo-block$", (ROOT / "README.md").read_text(), re.MULTILINE)[1].split()
+    taken = re.search(r"^cp -r (.*) \.\./fomo-block$", (ROOT / "docs" / "studio.md").read_text(), re.MULTILINE)[1].split()
     assert set(copied()) - set(taken) == {"parameters.json"} and all((ROOT / name).exists() for name in taken)
