@@ -51,11 +51,30 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """The temperature of a classifier, and the expected calibration error on the validation images, 0 to 1.
+
+    `error_after` is cross-validated: each image is counted with a temperature that the other folds chose.
+    """
+
+    temperature: float
+    error_before: float
+    error_after: float
+    images: int
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
-    """The confidence threshold of a model. A detector's comes from `curve`, measured on the validation split."""
+    """Where a model decides. `shifts` or `calibration` are folded into its last layer when it is exported."""
 
     threshold: float
+    """The confidence threshold of the exported model."""
+    shifts: tuple[float, ...] = ()
+    """Detection: what is added to each class's logits, so that the best threshold on the validation split is 0.5."""
     curve: tuple[CurvePoint, ...] = ()
+    """Detection: precision, recall and F1 of the exported model by threshold, on the validation split."""
+    calibration: Calibration | None = None
+    """Classification: the temperature that the logits are divided by."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +96,11 @@ def facts_from_dict(values: dict[str, Any]) -> Facts:
     training = values["training"] | {"splits": tuple(values["training"]["splits"])}
     operating = values["operating"]
     if operating is not None:
-        curve = tuple(CurvePoint(**point) for point in operating["curve"])
-        operating = OperatingPoint(operating["threshold"], curve)
+        calibration = operating["calibration"]
+        operating = OperatingPoint(
+            threshold=operating["threshold"],
+            shifts=tuple(operating["shifts"]),
+            curve=tuple(CurvePoint(**point) for point in operating["curve"]),
+            calibration=None if calibration is None else Calibration(**calibration),
+        )
     return Facts(NetworkFacts(**network), TrainingFacts(**training), operating)

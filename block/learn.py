@@ -13,7 +13,7 @@ from block.data.reading import BlockData
 from block.errors import BlockError
 from block.photos import prepare as photos
 from block.photos.folder import first_few
-from block.pipeline import checkpoint, export, fit, judge, package, stopping
+from block.pipeline import checkpoint, export, fit, judge, operate, package, stopping
 from block.pipeline.run import Run
 from block.report import summary
 from block.settings import DETECTION_CHOICES, PREPARATION_CHOICES, PhotoSettings, Settings, changed_flags
@@ -145,7 +145,8 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     `seconds` are the durations of the earlier stages; metrics.json lists them with the later ones. If a stage after
     the export fails, the run warns and continues with the stages that do not need it.
     """
-    network, facts = checkpoint.load_weights(run)
+    with console.heartbeat("Operating point"):
+        network, facts = operate.load_exported(run)
     stages = console.Stages((*export.STAGES, *judge.STAGES, *package.STAGES))
     export.export_onnx(run, network, stages)
     export.export_tflite(run, stages)

@@ -11,7 +11,7 @@ from block.measure.decode import Detection, decode
 from block.measure.evaluate import ratios
 from esp32_deploy.words import Decode
 
-# the confidence thresholds that are tried on the validation split
+# the confidence thresholds of the curve in the report
 THRESHOLDS = tuple(step / 40 for step in range(4, 39))
 # Edge Impulse's scoring: decoder "fuse" at threshold 0.5; a hit lies within a fifth of the image's side
 EI_THRESHOLD, EI_DISTANCE = 0.5, 0.2
@@ -131,13 +131,6 @@ def curve(
         precision, recall, f1 = ratios(hits, predicted, objects)
         points.append(CurvePoint(threshold, precision, recall, f1))
     return tuple(points)
-
-
-def best_threshold(curve: Sequence[CurvePoint]) -> float:
-    """The threshold with the highest F1. Among equal ones it is the middle one, which tolerates small changes best."""
-    highest = max(point.f1 for point in curve)
-    best = [point.threshold for point in curve if point.f1 == highest]
-    return best[len(best) // 2]
 
 
 def edge_impulse_f1(grids: np.ndarray, boxes: Sequence[np.ndarray], size: int) -> float:

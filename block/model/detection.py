@@ -1,5 +1,6 @@
 """The detection task: its network, its targets on a grid of cells, and its losses."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -29,17 +30,26 @@ class DetectionTask:
 
     def __init__(self, shape: NetworkShape, loss: Loss, decode: Decode, validation_score: ValidationScore) -> None:
         self.classes, self.grid, self.size = shape.classes, shape.grid, shape.size
-        self.kind, self.validation_score = loss, validation_score
+        self.kind, self.decode, self.validation_score = loss, decode, validation_score
+        self.class_weights = torch.ones(1 + shape.classes)
+        """Of each channel in the softmax loss, background first."""
         # "peaks" sums the shares of neighbouring cells; "fuse" compares each cell with the threshold
         self.grid_of = shared_grid if decode == "peaks" else cell_grid
 
     def start_from_priors(self, network: nn.Module, labels: Sequence[np.ndarray]) -> None:
-        """Sets the last layer's biases to the share of cells that each class fills.
+        """Weights the classes, and sets the last layer's biases to the share of the loss that each class has.
 
-        Training then need not learn first that most cells are empty.
+        Training then need not learn first that most cells are empty. With "fuse" each cell must be surer of an object
+        than of background on its own. Where objects are rare, the loss is nearly all background and no cell gets there.
+        So the weight of objects is the square root of the number of background cells for each cell with an object.
+        With "peaks" all cells have the same weight, because the decoder adds probabilities up.
         """
         assert isinstance(network, Detector)
         counts = self.targets(labels).sum((0, 2, 3)) + 1
+        if self.kind == "softmax" and self.decode == "fuse":
+            rarity = (counts[0] / counts[1:].sum()).item()
+            self.class_weights[1:] = min(max(1.0, math.sqrt(rarity)), EDGE_IMPULSE_OBJECT_WEIGHT)
+        counts = counts * self.class_weights
         shares = counts / counts.sum()
         prior = shares.log() if self.kind == "softmax" else torch.logit(shares)
         with torch.no_grad():
@@ -53,15 +63,17 @@ class DetectionTask:
         """The loss of logits against target grids, averaged over cells.
 
         softmax: the Kullback-Leibler divergence, that is cross-entropy minus the entropy of the target. A perfect
-        output has loss 0. All cells have the same weight, so outputs are true probabilities and can be summed over
-        the cells that share an object.
+        output has loss 0. With "peaks" all cells have the same weight, so outputs are true probabilities and can be
+        summed over the cells that share an object. With "fuse" cells with an object weigh more (`start_from_priors`).
         edge-impulse: binary cross-entropy, averaged over channels too. Objects have weight 100.
         """
         if self.kind == "edge-impulse":
             weights = torch.ones_like(targets)
             weights[:, 1:] += (EDGE_IMPULSE_OBJECT_WEIGHT - 1) * targets[:, 1:]
             return F.binary_cross_entropy_with_logits(outputs, targets, weights)
-        return F.cross_entropy(outputs, targets) - torch.special.entr(targets).sum(1).mean()
+        class_weights = self.class_weights.to(outputs.device)
+        entropy = torch.einsum("bcij,c->bij", torch.special.entr(targets), class_weights)
+        return F.cross_entropy(outputs, targets, class_weights) - entropy.mean()
 
     def validate(self, outputs: Tensor, labels: Sequence[np.ndarray]) -> tuple[float, float]:
         """Loss and score on the validation images, from their logits (N, 1 + classes, grid, grid)."""

@@ -62,6 +62,8 @@ def finish_early(run: Run, stop: stopping.Stop) -> None:
 def _export_in_time(run: Run, stop: stopping.Stop) -> None:
     outputs, stages = run.outputs, console.Stages(STAGES)
     if not outputs.onnx.exists():
+        # choosing the operating point takes longer than `docker stop` waits
         export_onnx(run, checkpoint.load_weights(run)[0], stages)
+        say(f"{outputs.onnx.name} is the network as trained, without its operating point")
     if not outputs.tflite_int8.exists() and stop.seconds_left > TFLITE_SECONDS:
         export_tflite(run, stages)

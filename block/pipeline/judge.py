@@ -8,7 +8,6 @@ from block.data import contract
 from block.data.reading import Split
 from block.facts import Facts, OperatingPoint, TrainingFacts
 from block.pipeline.run import Run
-from esp32_deploy.words import DEFAULT_THRESHOLDS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,14 +23,16 @@ def judge(
 ) -> "Judgement":
     """Scores the models, measures their memory and writes the results.
 
+    `network` and `facts` are those that were exported, with an operating point.
     `seconds` are the durations of the earlier stages; they go into metrics.json.
     """
     from block.measure import footprint
     from block.report import results
 
-    outputs = run.outputs
+    outputs, operating = run.outputs, facts.operating
+    if operating is None:
+        raise ValueError("a network is exported with an operating point")
     with stages.run(SCORES):
-        operating = facts.operating or operating_point(run, network)
         probabilities = predict(run, network, judged_splits(run, facts.training))
         scores = score(run, operating, probabilities)
     with stages.run(MEMORY):
@@ -95,17 +96,3 @@ def score(run: Run, operating: OperatingPoint, probabilities: "Probabilities") -
         name: {runtime: score_one(values, data.splits[name]) for runtime, values in by_runtime.items()}
         for name, by_runtime in probabilities.items()
     }
-
-
-def operating_point(run: Run, network: "nn.Module") -> OperatingPoint:
-    """The confidence threshold. Detection: best F1 on the validation split. Classification: the default."""
-    from block.export import runtimes
-    from block.measure import detections, evaluate
-    from block.model.network import WithSoftmax
-
-    if run.data.task == "classification":
-        return OperatingPoint(DEFAULT_THRESHOLDS["classification"])
-    validation = run.data.validation
-    grids = evaluate.predict_all(runtimes.torch_predict(WithSoftmax(network)), validation.features)
-    curve = detections.curve(grids, list(validation.labels), run.data.size, run.settings.decode)
-    return OperatingPoint(detections.best_threshold(curve), curve)
