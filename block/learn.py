@@ -161,5 +161,10 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     package.write_report(run, stages)
     with console.tolerated(f"all results are in {directory}, but the summary failed", again, run.debug):
         summary.describe_results(
-            run.data.task, run.settings.library_name, run.outputs, judgement.scores, judgement.footprint
+            run.data.task,
+            run.settings.library_name,
+            run.outputs,
+            judgement.operating,
+            judgement.scores,
+            judgement.footprint,
         )

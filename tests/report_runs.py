@@ -9,7 +9,7 @@ from tiny_models import mobilenet
 from block.data import contract, reading
 from block.data.contract import Outputs
 from block.data.writing import block_writer
-from block.facts import NetworkFacts, OperatingPoint, TrainingFacts
+from block.facts import Calibration, NetworkFacts, OperatingPoint, TrainingFacts
 from block.measure import detections, evaluate, footprint
 from block.model.training import Epoch
 from block.report import results
@@ -63,7 +63,12 @@ def classification_run(folder: Path, images=60, holdout=12, classes=CLASSES, siz
         }
         for name, by_runtime in probabilities.items()
     }
-    return write_run(folder, OperatingPoint(DEFAULT_THRESHOLDS["classification"]), scores, probabilities)
+    return write_run(
+        folder,
+        OperatingPoint(DEFAULT_THRESHOLDS["classification"], calibration=Calibration(1.25, 0.081, 0.032, images // 3)),
+        scores,
+        probabilities,
+    )
 
 
 def _probabilities(labels, generator):
@@ -84,7 +89,7 @@ def detection_run(folder: Path, photos: int = 12) -> Outputs:
     curve = detections.curve(grids["validation"], list(data.validation.labels), SIZE_PX, "peaks")
     return write_run(
         folder,
-        OperatingPoint(THRESHOLD, curve),
+        OperatingPoint(THRESHOLD, (0.2, 0.0, -0.4), curve),
         {name: dict.fromkeys(RUNTIMES, score) for name, score in scores.items()},
         {name: dict.fromkeys(RUNTIMES, its) for name, its in grids.items()},
     )

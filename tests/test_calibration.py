@@ -4,6 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from block.facts import Calibration, OperatingPoint
 from block.measure import calibration
 from block.model import classification, detection, operating
 from block.model.network import NetworkShape
@@ -50,16 +51,17 @@ def test_a_few_images_give_a_temperature_too(count, seed):
 def test_a_classifiers_temperature_divides_its_logits():
     network = classification.build_network(NetworkShape(0.35, "block_5", 3, CLASSES, SIZE)).eval()
     images = torch.rand(2, 3, SIZE, SIZE)
-    tempered = operating.folded(network, (), 2.5)
+    tempered = operating.folded(network, OperatingPoint(0.6, calibration=Calibration(2.5, 0.2, 0.1, 9)))
     with torch.inference_mode():
         torch.testing.assert_close(tempered(images), network(images) / 2.5)
 
 
 @pytest.mark.parametrize("threshold", [0.03, 0.3, 0.5, 0.8])
 def test_what_stood_at_a_threshold_stands_at_one_half(threshold):
-    network = detection.build_network(NetworkShape(0.35, "block_6_expand", 3, 1, SIZE)).eval()
-    shifted = operating.folded(network, (np.log((1 - threshold) / threshold),), 1.0)
-    images = torch.rand(4, 3, SIZE, SIZE)
+    # in double precision, so that no two cells have the same probability by rounding
+    network = detection.build_network(NetworkShape(0.35, "block_6_expand", 3, 1, SIZE)).double().eval()
+    shifted = operating.folded(network, OperatingPoint(0.5, (float(np.log((1 - threshold) / threshold)),)))
+    images = torch.rand(4, 3, SIZE, SIZE, dtype=torch.float64)
     with torch.inference_mode():
         before, after = (one(images).softmax(1)[:, 1].flatten() for one in (network, shifted))
     odds = before * (1 - threshold) / threshold

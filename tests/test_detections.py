@@ -74,13 +74,6 @@ def test_counting_errors_are_absolute_per_class_and_photo():
     assert (result.per_class["cat"].count_error, result.per_class["dog"].count_error) == (0.5, 0.5)
 
 
-def test_the_best_threshold_is_the_middle_of_equal_ones():
-    grid = grid_with((0, 0, CAT, 0.8), (3, 3, CAT, 0.4))
-    curve = detections.curve(np.stack([grid]), [boxes((CAT, 0, 0, 8, 8))], 32, "peaks")
-    assert 0.55 <= detections.best_threshold(curve) <= 0.65
-    assert curve[0].precision == 0.5 and curve[-1].recall == 0
-
-
 @pytest.mark.parametrize("how", ["peaks", "fuse"])
 def test_the_curve_equals_the_scores_at_each_threshold(how):
     generator = np.random.default_rng(3)

@@ -145,6 +145,9 @@ def _findings(view: TaskView, metrics: Metrics, data: BlockData | None) -> list[
         drop = its[f"{view.figures[0].name}_drop"]
         if drop > NOTABLE_DROP:
             found.append(f"Quantization to int8 lowers {view.drop_text(drop)} on the {SPLIT_WORDS[split]} photos.")
+    int8 = metrics["scores"][_main_split(metrics)][INT8]
+    if warning := view.studio_warning(int8):
+        found.append(warning)
     return found + (data_checks.photo_warnings(data) if data else [])
 
 

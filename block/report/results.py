@@ -25,7 +25,7 @@ from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.words import FIGURES, colour_of
 
-METRICS_VERSION = 1
+METRICS_VERSION = 2
 PACKAGES = (
     "esp32-vision-block",
     "torch",
@@ -161,7 +161,7 @@ def metrics(judgement: Judgement, outputs: Outputs, seconds: Mapping[str, float]
         "data": {split: _data_facts(data, split) for split in data.splits},
         "network": asdict(judgement.network),
         "training": asdict(judgement.training),
-        **({"detection": _detection_facts(judgement)} if data.task == "detection" else {}),
+        **_operating_facts(judgement),
         "scores": {
             split: {runtime: score.as_dict() for runtime, score in by_runtime.items()}
             for split, by_runtime in judgement.scores.items()
@@ -185,6 +185,13 @@ def _data_facts(data: BlockData, split: str) -> dict[str, Any]:
     return facts | ({"background_images": data.background_images(split)} if data.task == "detection" else {})
 
 
+def _operating_facts(judgement: Judgement) -> dict[str, Any]:
+    calibration = judgement.operating.calibration
+    if judgement.data.task == "detection":
+        return {"detection": _detection_facts(judgement)}
+    return {"calibration": asdict(calibration)} if calibration else {}
+
+
 def _detection_facts(judgement: Judgement) -> dict[str, Any]:
     settings, data = judgement.settings, judgement.data
     grid = next(iter(next(iter(judgement.probabilities.values())).values())).shape[1]
@@ -193,6 +200,7 @@ def _detection_facts(judgement: Judgement) -> dict[str, Any]:
         "cell_px": data.size // grid,
         "decode": settings.decode,
         "threshold": judgement.operating.threshold,
+        "shifts": dict(zip(data.classes, judgement.operating.shifts, strict=True)),
         "attention": settings.attention,
         "loss": settings.loss,
         "curve": [asdict(point) for point in judgement.operating.curve],

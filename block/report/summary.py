@@ -7,6 +7,7 @@ from block import console
 from block.console import say, warn
 from block.data.contract import Outputs
 from block.data.reading import BlockData
+from block.facts import Calibration, OperatingPoint
 from block.measure.footprint import Footprint
 from block.report.results import SplitScores
 from block.words import FLOAT32, INT8, RUNTIME_NAMES
@@ -16,6 +17,8 @@ from esp32_deploy.words import FIGURES, Task, colour_of
 COLOUR_WORDS = {"rgb": "RGB", "grayscale": "grayscale"}
 # A larger drop of the main figure from float32 to int8 causes a warning.
 NOTABLE_DROP = 0.01
+# below this share of the sound F1, Edge Impulse's F1 is worth a warning
+STUDIO_SHARE = 0.5
 
 
 def describe_data(data: BlockData) -> None:
@@ -41,7 +44,14 @@ def describe_data(data: BlockData) -> None:
         )
 
 
-def describe_results(task: Task, library_name: str, outputs: Outputs, scores: SplitScores, costs: Footprint) -> None:
+def describe_results(
+    task: Task,
+    library_name: str,
+    outputs: Outputs,
+    operating: OperatingPoint,
+    scores: SplitScores,
+    costs: Footprint,
+) -> None:
     """Prints the tables of scores, the costs on a board, and the next commands."""
     figures = FIGURES[task]
     main = figures[0]
@@ -56,10 +66,33 @@ def describe_results(task: Task, library_name: str, outputs: Outputs, scores: Sp
         drop = getattr(by_runtime[FLOAT32], main.name) - getattr(by_runtime[INT8], main.name)
         if drop > NOTABLE_DROP:
             warn(f"quantization to int8 lowers {main.title} by {drop:.1%} on the {split} images.")
+        if task == "detection" and (warning := studio_warning(by_runtime[INT8].f1, by_runtime[INT8].ei_f1)):
+            warn(warning)
     say()
+    if operating.calibration:
+        describe_calibration(operating.calibration)
     describe_costs(costs)
     say()
     describe_next(library_name, outputs)
+
+
+def studio_warning(f1: float, ei_f1: float) -> str | None:
+    """What to do where Edge Impulse's decoder, with its threshold of 0.5, finds less than half as much."""
+    if ei_f1 >= STUDIO_SHARE * f1:
+        return None
+    return (
+        f"Edge Impulse Studio would count an F1 of only {ei_f1:.3f} for this model, because it joins touching cells of "
+        "at least 0.5. For a model that runs in Studio, train with --decode fuse."
+    )
+
+
+def describe_calibration(calibration: Calibration) -> None:
+    """Prints how honest a classifier's confidence is, before and after its temperature."""
+    say(
+        f"Confidence: temperature {calibration.temperature:.2f}; expected calibration error "
+        f"{calibration.error_before:.1%} before and {calibration.error_after:.1%} after, "
+        f"on {calibration.images} validation images"
+    )
 
 
 def describe_costs(footprint: Footprint) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from block.report import charts, gallery
+from block.report.summary import studio_warning
 from block.words import INT8, SPLIT_WORDS
 from esp32_deploy.words import DEFAULT_THRESHOLDS, FIGURES, Figure, Task
 
@@ -64,6 +65,10 @@ class TaskView(ABC):
 
     def sure(self, rows: Rows, split: str, threshold: float) -> dict[str, int] | None:  # noqa: ARG002
         """Numbers of photos: all, those that reach the threshold, the correct ones of these. None for detection."""
+        return None
+
+    def studio_warning(self, scores: Mapping[str, Any]) -> str | None:  # noqa: ARG002
+        """What to do where the model would be of little use in Edge Impulse Studio; `scores` are int8's."""
         return None
 
     def more_charts(self, metrics: Metrics, threshold: float) -> dict[str, str]:  # noqa: ARG002
@@ -132,6 +137,9 @@ class DetectorView(TaskView):
 
     def confusion_names(self, classes: Sequence[str]) -> tuple[list[str], list[str]]:
         return [BACKGROUND, *classes], [NO_CLASS, *(str(index) for index in range(len(classes)))]
+
+    def studio_warning(self, scores: Mapping[str, Any]) -> str | None:
+        return studio_warning(scores["f1"], scores["ei_f1"])
 
     def more_charts(self, metrics: Metrics, threshold: float) -> dict[str, str]:
         return {"threshold": charts.precision_recall(metrics["detection"]["curve"], threshold)}
