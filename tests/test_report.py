@@ -183,7 +183,7 @@ def test_other_data_and_missing_results_give_a_short_error(classified, tmp_path)
     missing = CliRunner().invoke(block, ["report", str(tmp_path)])
     assert missing.exit_code == 1 and "metrics.json does not exist" in missing.stderr
     (tmp_path / "metrics.json").write_text('{"version": 0}')
-    assert "has version 0, but version 1 is needed" in CliRunner().invoke(block, ["report", str(tmp_path)]).stderr
+    assert "has version 0, but version 2 is needed" in CliRunner().invoke(block, ["report", str(tmp_path)]).stderr
 
 
 def test_class_names_are_escaped(tmp_path):
