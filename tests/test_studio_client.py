@@ -29,19 +29,19 @@ class Client:
     folder: Path
     home: Path
 
-    def run(self, *arguments):
-        """Runs a command without a terminal, so that a question cannot be answered; returns what it printed."""
+    def run(self, *arguments, answer="", expected=0):
+        """Runs a command, which ends early when it asks more than `answer` has lines; returns what it printed."""
         done = subprocess.run(
             [CLIENT, *arguments],
             cwd=self.folder,
             env=os.environ | {"HOME": str(self.home), "EI_HOST": HOST},
-            stdin=subprocess.DEVNULL,
+            input=answer,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_SECONDS,
         )
         printed = done.stdout + done.stderr
-        assert done.returncode == 0, printed
+        assert done.returncode == expected, printed
         return printed
 
 
@@ -149,6 +149,23 @@ def test_a_second_push_asks_nothing(route):
     route.client.run("push")
     assert len(route.server.archives) == before + 1
     assert registered(route)["parameters"] == shipped(route.task)["parameters"]
+
+
+def test_a_push_of_other_parameters_asks_before_it_overrides_them(route):
+    block = registered(route)
+    block["parameters"] = block["parameters"][:1]
+    before = len(route.server.archives)
+    assert "Do you want to override the parameters?" in route.client.run("push")
+    # no answer: no push, and no error either
+    assert len(route.server.archives) == before
+    route.client.run("push", answer="y\n")
+    assert len(route.server.archives) == before + 1
+    assert block["parameters"] == shipped(route.task)["parameters"]
+
+
+def test_init_is_refused_in_a_folder_that_was_initialized(route):
+    # why the command names only the push for such a folder
+    assert "A block already exists" in route.client.run("init", expected=1)
 
 
 def test_the_client_has_the_data_scaled_as_the_block_wants_it(route):

@@ -41,26 +41,45 @@ def info_warnings(info: dict[str, Any], task: Task, shape: tuple[int, ...]) -> t
     `task` and `shape` (H, W, C) are those of the arrays. Fields that only concern Studio's own work, such as
     `profileInt8`, and fields that are unknown give no line.
     """
-    found = []
+    checks = (
+        _shape_warning(info, shape),
+        _form_warning(info, task),
+        _last_layer_warning(info, task),
+        _limit_warning(info),
+    )
+    unsupported = (f"{INFO_FILE} has {name}. {answer}" for name, answer in UNSUPPORTED.items() if info.get(name))
+    return (*filter(None, checks), *unsupported)
+
+
+def _shape_warning(info: dict[str, Any], shape: tuple[int, ...]) -> str | None:
     named = input_shape(info)
-    if len(named) == len(shape) and named != shape:
-        found.append(
-            f"{INFO_FILE} has inputShapeString {named}, but the arrays hold images of {shape}. If the file belongs to "
-            "other data, its class names are wrong too."
-        )
+    if len(named) != len(shape) or named == shape:
+        return None
+    return (
+        f"{INFO_FILE} has inputShapeString {named}, but the arrays hold images of {shape}. If the file belongs to "
+        "other data, its class names are wrong too."
+    )
+
+
+def _form_warning(info: dict[str, Any], task: Task) -> str | None:
     form = info.get("yType")
-    if form is not None and form != LABEL_FORMS[task]:
-        found.append(f"{INFO_FILE} has yType {form!r}, but the label files are for {task}. The label files count.")
+    if form is None or form == LABEL_FORMS[task]:
+        return None
+    return f"{INFO_FILE} has yType {form!r}, but the label files are for {task}. The label files count."
+
+
+def _last_layer_warning(info: dict[str, Any], task: Task) -> str | None:
     last_layer = info.get("objectDetectionLastLayer")
-    if task == "detection" and last_layer is not None and last_layer != LAST_LAYER:
-        found.append(
-            f"{INFO_FILE} has objectDetectionLastLayer {last_layer!r}, but this block's models have FOMO's output. "
-            f"Studio reads it correctly only if the block was pushed with objectDetectionLastLayer {LAST_LAYER!r}."
-        )
+    if task != "detection" or last_layer is None or last_layer == LAST_LAYER:
+        return None
+    return (
+        f"{INFO_FILE} has objectDetectionLastLayer {last_layer!r}, but this block's models have FOMO's output. "
+        f"Studio reads it correctly only if the block was pushed with objectDetectionLastLayer {LAST_LAYER!r}."
+    )
+
+
+def _limit_warning(info: dict[str, Any]) -> str | None:
     limit = info.get("maxTrainingTimeSeconds")
-    if limit and max_training_seconds(info) is None:
-        found.append(
-            f"{INFO_FILE} has maxTrainingTimeSeconds {limit!r}, which is not a time. Training has no time limit."
-        )
-    found += [f"{INFO_FILE} has {name}. {answer}" for name, answer in UNSUPPORTED.items() if info.get(name)]
-    return tuple(found)
+    if not limit or max_training_seconds(info) is not None:
+        return None
+    return f"{INFO_FILE} has maxTrainingTimeSeconds {limit!r}, which is not a time. Training has no time limit."
