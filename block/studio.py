@@ -15,7 +15,7 @@ BUILD_FILES = ("Dockerfile", ".dockerignore")
 ANYWHERE = "**/"
 
 CONFIG_FILE = ".ei-block-config"
-"""The client keeps the organization's and the block's number in it; without it a push makes another block."""
+"""The client writes the numbers of the organization and the block into it, and needs them for every later push."""
 KEPT = {CONFIG_FILE, "ei-block-data", "data", "out"}
 """What the client and a person add to the folder; .dockerignore names them all."""
 

@@ -184,4 +184,4 @@ def test_what_stays_in_the_folder_for_studio_is_never_sent():
 @pytest.mark.parametrize("task", studio.PARAMETERS)
 def test_the_guide_makes_the_folder_for_each_kind_of_block(task):
     page = (ROOT / "docs" / "studio.md").read_text(encoding="utf-8")
-    assert re.search(rf"^python -m block studio --task {task} --out \.\./\S+$", page, re.MULTILINE)
+    assert re.search(rf"^\.venv/bin/python -m block studio --task {task} --out \.\./\S+$", page, re.MULTILINE)
