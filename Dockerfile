@@ -1,7 +1,7 @@
-# The block's image: trains without a network, as any user, on a read-only root with a writable /tmp.
-#   docker build -t esp32-vision-block .                              torch for the CPU
-#   docker build -t esp32-vision-block --build-arg DEVICE=cu130 .     torch for NVIDIA cards, some 5 GB more
-#   docker build -t esp32-vision-block --build-arg TORCH_INDEX= .     whichever torch pip finds by itself
+# The image of the block. It runs without a network, as any user, on a read-only root with a writable /tmp.
+#   docker build -t esp32-vision-block .                              PyTorch for the CPU
+#   docker build -t esp32-vision-block --build-arg DEVICE=cu130 .     PyTorch for NVIDIA GPUs, about 5 GB more
+#   docker build -t esp32-vision-block --build-arg TORCH_INDEX= .     the PyTorch that pip chooses by default
 FROM python:3.11-slim-bookworm
 
 ARG DEVICE=cpu
@@ -9,11 +9,11 @@ ARG TORCH_INDEX=https://download.pytorch.org/whl/${DEVICE}
 
 WORKDIR /app
 
-# Packages come before the code, so that a change of code installs none of them again.
-# - onnx2tf demands tensorflow, which carries a CUDA runtime of its own; its CPU edition converts the same.
-# - The rest that goes is never used: opencv (decodes photos inside ONNX graphs), libclang and C++ headers (for
-#   extensions), TensorBoard's servers, torch's test programs; of torch/bin, torch asks for torch_shm_manager only.
-# - The imports at the end fail here, not in someone's training, should one of them have been needed after all.
+# The packages are installed before the code is copied, so that a change of the code does not install them again.
+# - onnx2tf requires tensorflow, which includes a CUDA runtime. tensorflow-cpu replaces it and converts in the same way.
+# - These parts are not used and are removed: opencv (decodes photos inside ONNX graphs), libclang and C++ headers (for
+#   extensions), TensorBoard's servers, torch's test programs. torch needs only torch_shm_manager from torch/bin.
+# - The imports at the end check that no removed part was needed. If one was, the build fails here.
 COPY pyproject.toml ./
 RUN python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
       > /tmp/requirements.txt \
@@ -30,7 +30,7 @@ RUN python3 -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb')
     && HOME=/tmp python3 -c "import torch, onnxsim, onnx2tf, tf_keras, ai_edge_litert.interpreter" \
     && rm -rf /tmp/* /tmp/.[!.]*
 
-# Libraries keep their caches where everyone may write; a user without an entry in /etc/passwd still has a name.
+# The libraries' caches are in /tmp, where every user can write. USER gives a name to users who are not in /etc/passwd.
 ENV HOME=/tmp \
     USER=block \
     XDG_CACHE_HOME=/tmp/cache \
@@ -45,12 +45,12 @@ COPY weights/ weights/
 COPY esp32_deploy/ esp32_deploy/
 COPY block/ block/
 
-# - Installing the project in place gives its version to metrics.json.
-# - ImageNet weights that did not lie in weights/ are downloaded; without them the block trains from a random start.
-# - Whoever copied the files may have kept them to himself; the container's user must be able to read them.
+# - The project is installed in place, so that metrics.json contains its version.
+# - ImageNet weights that are not in weights/ are downloaded. Without them training starts from random weights.
+# - chmod makes the files readable for every user of the container, whatever their permissions were when copied.
 RUN pip install --quiet --no-cache-dir --root-user-action=ignore --no-deps --no-build-isolation --editable . \
     && { python3 -m block weights --width 0.35 --width 0.5 --width 0.75 --width 1.0 \
-      || echo "WARNING: built without some ImageNet weights; put them into weights/ or build with a network."; } \
+      || echo "WARNING: some ImageNet weights are missing. Put them into weights/ or build with a network."; } \
     && echo "ImageNet weights in this image: $(find weights -name '*.pt' | xargs)" \
     && python3 -m compileall -q train.py block esp32_deploy \
     && chmod -R a+rX /app \

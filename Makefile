@@ -1,8 +1,8 @@
-# make demo   draws a data set, trains on it and shows what comes out
-# make test   lint and tests
-# make test-container   builds the image and runs it as Studio and a person would; needs Docker
-# make test-arduino     compiles the Arduino library's examples for real boards; needs arduino-cli and its esp32 core
-# TORCH_INDEX=https://download.pytorch.org/whl/cpu takes torch without CUDA where pip would bring it
+# make demo             draws a data set, trains on it and prints the results
+# make test             runs lint and tests
+# make test-container   builds the image and tests it as Studio and a user run it; needs Docker
+# make test-arduino     compiles the examples of the Arduino library for real boards; needs arduino-cli and its esp32 core
+# TORCH_INDEX=https://download.pytorch.org/whl/cpu installs PyTorch without CUDA
 
 PYTHON := python3.11
 TORCH_INDEX :=
@@ -18,20 +18,20 @@ venv: .venv/installed
 
 .venv/installed: pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { \
-	  echo "$(PYTHON) is needed (the converter has no wheels for a newer one): install python3.11 and its venv" \
-	    "package, name one with make PYTHON=/path/to/python3.11, or use Docker as the README shows."; exit 1; }
-	@echo "Setting up .venv: about 3.5 GB, some minutes the first time"
+	  echo "$(PYTHON) is needed, because the converter has no wheels for newer Python versions. Install python3.11 and" \
+	    "its venv package, or name it with make PYTHON=/path/to/python3.11, or use Docker (see README.md)."; exit 1; }
+	@echo "Installing the packages in .venv: about 3.5 GB, some minutes the first time"
 	$(PYTHON) -m venv .venv
 	$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 demo: venv
-	@$(BIN)/python -m block weights || echo "Going on without them."
+	@$(BIN)/python -m block weights || echo "Training starts from random weights instead."
 	$(BIN)/python -m block demo --out $(DEMO)/photos
 	$(BIN)/python train.py --data-directory $(DEMO)/photos --out-directory $(DEMO)/out --labels-from name \
 	  --library-name fruit_spotter --epochs $(DEMO_EPOCHS)
 	@echo
-	@echo "Next: the same with your own photos, sorted into one folder for each class:"
+	@echo "Next: sort your own photos into one folder per class and train on them:"
 	@echo "  $(BIN)/python train.py --data-directory photos --out-directory out"
 
 lint: venv
@@ -41,11 +41,11 @@ lint: venv
 	$(BIN)/clang-format --dry-run --Werror $(wildcard $(addprefix esp32_deploy/,kernels/*.h targets/*.h targets/*.cpp) tests/drivers/*.cpp)
 	$(BIN)/lint-imports
 
-# three processes keep two cores busy: some tests wait
+# Three processes use two cores fully, because some tests wait.
 test: lint
 	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
-# TORCH_INDEX= builds with whichever torch pip finds by itself; not named, the Dockerfile's own index is used
+# TORCH_INDEX= (empty) builds with the PyTorch that pip chooses by default. Without it the Dockerfile's index is used.
 test-container: venv
 	docker build --tag $(IMAGE) $(if $(findstring command,$(origin TORCH_INDEX)),--build-arg TORCH_INDEX=$(TORCH_INDEX)) .
 	CONTAINER_IMAGE=$(IMAGE) REQUIRE_CONTAINER=1 $(BIN)/pytest tests/container

@@ -1,4 +1,4 @@
-"""The container's entry: Studio's arrays or a folder of photos in, a measured model for a microcontroller out.
+"""Entry point of the container. Trains on Studio's arrays or a folder of photos and exports models for a board.
 
 python train.py --data-directory photos --out-directory out
 """
@@ -19,7 +19,7 @@ from block.console import friendly_errors
 @options.debug_option
 @click.pass_context
 def train(context: click.Context, debug: bool, **values: Any) -> None:
-    """Train an image network for a microcontroller on Studio's arrays or a folder of photos.
+    """Train an image network for a microcontroller from Studio's arrays or a folder of photos.
 
     Example: python train.py --data-directory photos --out-directory out --epochs 60
     """

@@ -1,10 +1,10 @@
-"""Left or right: a drawn task that asks for an object's place among the others, with and without self-attention.
+"""Left or right: a drawn task in which an object's position relative to another decides, with and without attention.
 
     python benchmarks/attention.py
 
-Each image shows a green and a blue cube, their centres more than 40 px apart. The green one is called "left" or "right"
-by where it is beside the blue one; both happen at every place in the image, so that no place tells. A cell of plain
-FOMO sees 59 px, less than 30 to each side, and can only guess. Half an hour.
+Each image shows a green and a blue cube. Their centres are more than 40 px apart. The green cube's label, "left" or
+"right", says on which side of the blue cube it is. Both labels are possible at every position in the image. The
+receptive field of plain FOMO is 59 px, less than 30 px to each side, so it can only guess. Takes half an hour.
 """
 
 import json
@@ -26,7 +26,7 @@ def main() -> None:
         write_task(Path(folder), seed=1)
         for name, attention in (("plain FOMO", "0"), ("with self-attention", "1")):
             run = run_block(
-                # a mirrored image would need the other label
+                # no augmentation, because a mirrored image needs the other label
                 *(Path(folder), "--augment", "0", "--attention", attention, "--epochs", "30", "--batch-size", "16")
             )
             float32, int8 = (run.metrics["scores"]["holdout"][runtime] for runtime in ("torch", "tflm_int8"))
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def write_task(folder: Path, seed: int) -> None:
-    """Draws a block directory for detection."""
+    """Draws images with boxes and writes them as a block directory."""
     generator = np.random.default_rng(seed)
     for split, count in IMAGES.items():
         drawn = [draw(generator) for _ in range(count)]
@@ -49,13 +49,13 @@ def write_task(folder: Path, seed: int) -> None:
 
 
 def draw(generator: np.random.Generator) -> tuple[np.ndarray, dict[str, int]]:
-    """An image (128, 128, 3) float32 0..1, and the box of its green cube."""
+    """Draws an image (128, 128, 3) float32 0..1. Returns it with the box of its green cube."""
     image = generator.uniform(0.2, 0.5, 3) + generator.normal(0, 0.04, (SIZE_PX, SIZE_PX, 3))
     half = CUBE_PX // 2
     room = half + DISTANCE_PX[1] + 1
     x, (y, other_y) = int(generator.integers(room, SIZE_PX - room)), generator.integers(half, SIZE_PX - half, 2)
     label = int(generator.integers(2))
-    # left of the blue cube means that the blue one is to the right
+    # if the green cube is "left", the blue one is on its right
     other_x = x + int(generator.integers(*DISTANCE_PX)) * (1 if label == 0 else -1)
     for center, channel in (((x, y), 1), ((other_x, other_y), 2)):
         left, top = (int(place) - half for place in center)

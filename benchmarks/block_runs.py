@@ -1,4 +1,4 @@
-"""Runs train.py as a user would, in a process of its own, and reads what it measured."""
+"""Runs train.py in its own process, as a user does, and reads its metrics."""
 
 import json
 import os
@@ -16,27 +16,28 @@ SHARED_DATA = ROOT.parent / "shared" / "data"
 
 @dataclass(frozen=True)
 class BlockRun:
-    """metrics.json of a run, and what the run cost: wall seconds and peak resident memory in MB."""
+    """metrics.json of a run, its duration in seconds and its peak resident memory in MB."""
 
     metrics: dict[str, Any]
     seconds: float
     peak_mb: float
 
     def score(self, split: str, runtime: str) -> tuple[float, float]:
-        """Accuracy and loss."""
+        """Accuracy and loss of a runtime on a split."""
         scores = self.metrics["scores"][split][runtime]
         return scores["accuracy"], scores["loss"]
 
 
 def run_block(data: Path, *options: str, script: str = "train.py") -> BlockRun:
-    """Trains on `data` with the given command-line options, from the weights in $BLOCK_WEIGHTS or beside the project.
+    """Trains on `data` with the given command-line options.
 
-    Ends the program with a line where no weights are: a random start would be another benchmark.
+    ImageNet weights come from $BLOCK_WEIGHTS, or else from shared/data/weights beside the project. Without weights the
+    program ends with a message, because results from random weights cannot be compared.
     """
     environment = {"BLOCK_WEIGHTS": str(SHARED_DATA / "weights")} | os.environ
     weights = Path(environment["BLOCK_WEIGHTS"])
     if not any(weights.glob("*.pt")):
-        raise SystemExit(f"This benchmark starts from ImageNet weights, and {weights} has none: set BLOCK_WEIGHTS.")
+        raise SystemExit(f"This benchmark needs ImageNet weights. {weights} contains none. Set BLOCK_WEIGHTS.")
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, str(ROOT / script), "--data-directory", str(data), "--out-directory", folder]
         start = time.monotonic()
@@ -50,7 +51,7 @@ def run_block(data: Path, *options: str, script: str = "train.py") -> BlockRun:
 
 
 def shared_photos(name: str) -> Path:
-    """A folder of real photos beside the project; ends the program with a line where it is not there."""
+    """A folder of real photos beside the project. If it does not exist, the program ends with a message."""
     folder = SHARED_DATA / name
     if not folder.is_dir():
         raise SystemExit(f"This benchmark needs the photos in {folder}.")
@@ -58,7 +59,7 @@ def shared_photos(name: str) -> Path:
 
 
 def table(rows: list[list[str]]) -> None:
-    """Prints a Markdown table, the first row its head."""
+    """Prints a Markdown table. The first row is its head."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     rows.insert(1, ["-" * width for width in widths])
     for row in rows:

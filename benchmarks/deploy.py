@@ -1,10 +1,10 @@
-"""What compiled models cost on two emulated processors, and that every output equals TensorFlow Lite Micro's.
+"""Measures compiled models on two emulated processors, and compares their outputs with TensorFlow Lite Micro's.
 
     python benchmarks/deploy.py [MODEL.tflite ...]
 
-Runs 200 inputs (patterns, and photos where they lie beside the project) through each fixture and each model named, on
-the host and on the emulators, which count instructions exactly and know no caches or flash. A minute for a
-model, three for width 1.0 at 224 px, and tables at the end.
+Each fixture and each named model processes 200 inputs on the host and on the emulators. The inputs are patterns, and
+photos if there are some beside the project. The emulators count instructions exactly but do not model caches or flash.
+Takes one minute per model, three for width 1.0 at 224 px. The tables come at the end.
 """
 
 import sys
@@ -23,13 +23,13 @@ from esp32_deploy.verify.simulate import TARGETS, Verification, verify
 INPUTS = 200
 MOST_PHOTOS = 60
 NAME = "measured_model"
-# inputs that TensorFlow Lite Micro's reference kernels run in one process
+# number of inputs that one process of TensorFlow Lite Micro's reference kernels runs
 BATCH = 40
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A model on every target."""
+    """The results of one model on every target."""
 
     path: Path
     compiled: Compiled
@@ -38,19 +38,19 @@ class Measured:
 
     @property
     def ram_bytes(self) -> int:
-        """Everything but the frame: rows, objects and stack, on the processor that takes more."""
+        """RAM without the camera frame: rows, objects and stack, on the processor that needs more."""
         network = max(run.ram_bytes for run in self.runs.values() if run.stack_bytes is not None)
         return network + library.frame_reader_bytes(self.compiled.input_shape)
 
     @property
     def frame_bytes(self) -> int:
-        """Of the Camera sketch without PSRAM, for photos that were squeezed into a square."""
+        """The Camera sketch's frame without PSRAM, for a model whose photos were squashed into a square."""
         size, _, channels = self.compiled.input_shape
         return boards.frame_sizes(size, channels, "squash")[1].frame_bytes(channels)
 
     @property
     def fits(self) -> bool:
-        """Whether a board without PSRAM has room for network and frame."""
+        """Whether the network and the frame fit on a board without PSRAM."""
         segments = self.compiled.schedule.segments
         return boards.fits_without_psram((*segments, self.frame_bytes), self.ram_bytes - sum(segments))
 
@@ -59,7 +59,7 @@ def main() -> None:
     fixtures = sorted((SHARED_DATA / "models").glob("*.tflite"))
     models = [*fixtures, *map(Path, sys.argv[1:])]
     if not models:
-        raise SystemExit("Name a .tflite: the fixtures are not beside the project.")
+        raise SystemExit("There are no fixtures beside the project. Name a .tflite.")
     results = [_measured(path) for path in models]
     print("\nMemory:\n")
     header = ["model", "MACs M", "TFLM arena B", "RAM B", "largest piece B", "stack B", "frame B", "together B"]
@@ -115,11 +115,14 @@ def _work_row(one: Measured) -> list[str]:
 
 
 def _fitted(results: list[Measured]) -> str:
-    """a * MACs + b * outputs by least squares over all models; outputs are the bytes that convolutions store."""
+    """Fits instructions = a * MACs + b * outputs to all models. Outputs are the bytes that convolutions store.
+
+    Minimises the relative error by least squares.
+    """
     costs = np.array([one.runs["rv32"].instructions or 0 for one in results], float)
     sizes = np.array([[one.compiled.graph.macs, _convolution_outputs(one.compiled)] for one in results], float)
     if len(results) < 2:
-        return "two models are needed for a fit"
+        return "a fit needs two models"
     (per_mac, per_output), *_ = np.linalg.lstsq(sizes / costs[:, None], np.ones(len(costs)), rcond=None)
     worst = np.abs(sizes @ [per_mac, per_output] / costs - 1).max()
     return f"{per_mac:.2f} a MAC + {per_output:.1f} a convolution's output, off by at most {worst:.1%}"

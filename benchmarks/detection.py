@@ -1,11 +1,11 @@
-"""Objects found on real photos: blood cells and fruit, beside Edge Impulse's recipe re-implemented.
+"""Detection on real photos of blood cells and of fruit, compared with a re-implementation of Edge Impulse's recipe.
 
     python benchmarks/detection.py --seeds 3
     python benchmarks/detection.py --row "cells, ours" --seeds 1
 
-Each set's own lists or folders split it. Epoch and threshold are chosen on validation photos; then the network learns
-once more, from these too and through all epochs, and the test photos judge. F1 counts a truth as found when a predicted
-centre of its class lies in its box, each once.
+Each data set defines its splits by lists or folders. The validation photos choose the epoch and the threshold. Then the
+network is trained again for all epochs, on the training and the validation photos, and the test photos score it. A true
+object counts as found if the centre of a detection of its class lies in its box. Each detection is used once.
 """
 
 from statistics import mean
@@ -40,10 +40,10 @@ RUNTIMES = {"float32": "torch", "int8": "tflm_int8"}
 
 
 @click.command()
-@click.option("--row", "names", type=click.Choice(list(ROWS)), multiple=True, help="Only these rows.  [default: all]")
-@click.option("--seeds", type=int, default=3, show_default=True, help="Runs of each row.")
+@click.option("--row", "names", type=click.Choice(list(ROWS)), multiple=True, help="Run this row only.  [default: all]")
+@click.option("--seeds", type=int, default=3, show_default=True, help="Number of runs for each row.")
 def main(names: tuple[str, ...], seeds: int) -> None:
-    """Print what is found, float32 and int8, and what it takes: two tables for each row."""
+    """Print two tables for each row: the scores in float32 and int8, and the cost of the runs."""
     for name in names or ROWS:
         photos, script, options = ROWS[name]
         runs = [run_block(shared_photos(photos), *options, "--seed", str(seed), script=script) for seed in range(seeds)]
@@ -51,7 +51,7 @@ def main(names: tuple[str, ...], seeds: int) -> None:
 
 
 def show(name: str, runs: list[BlockRun]) -> None:
-    """Prints the means of a row's runs, each class with its F1 and by how many a photo's count is off."""
+    """Prints the means of a row's runs. Each class has its F1 and the mean counting error per photo."""
     classes = list(runs[0].metrics["scores"]["holdout"]["torch"]["per_class"])
     scores_table = [[*SCORES_HEAD, *(f"{label}: F1, count off by" for label in classes)]]
     for kind in RUNTIMES:

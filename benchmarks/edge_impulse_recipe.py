@@ -1,6 +1,6 @@
 """train.py with the augmentation and the optimizer of Edge Impulse's FOMO, for benchmarks/detection.py.
 
-Its loss, cut, batches and learning rate are options, the same as train.py's.
+FOMO's loss, cut, batch size and learning rate are set by the options of train.py.
 """
 
 import sys
@@ -21,7 +21,7 @@ from block.pipeline.run import Run
 
 
 def edge_impulse_transforms() -> Any:
-    """Zoom of 0.9 to 1.1, turned by up to 20 degrees, brightness and contrast by 0.2 half of the time, mirrored."""
+    """Rotation by up to 20°, zoom of 0.9 to 1.1, brightness and contrast by 0.2 in half of the images, random flips."""
     transforms = import_transforms()
     return transforms.Compose(
         [
@@ -32,17 +32,17 @@ def edge_impulse_transforms() -> Any:
     )
 
 
-def steady(_progress: float) -> float:
-    """The schedule of a learning rate that never changes."""
+def constant_schedule(_progress: float) -> float:
+    """The schedule of a constant learning rate."""
     return 1.0
 
 
 def edge_impulse_recipe(run: Run, started: float) -> Recipe:
-    """The settings' recipe with Edge Impulse's augmentation and plain Adam: no decay, no schedule, no averaging."""
+    """The run's recipe with Edge Impulse's augmentation, and Adam without weight decay, schedule or averaging."""
     return replace(
         fit.training_recipe(run, started),
         augment=augment.box_augmentation(run.data.size, transforms=edge_impulse_transforms()),
-        schedule=steady,
+        schedule=constant_schedule,
         weight_decay=0.0,
         average_decay=0.0,
     )
@@ -55,7 +55,7 @@ def edge_impulse_recipe(run: Run, started: float) -> Recipe:
 @options.photo_options
 @options.debug_option
 def main(debug: bool, **values: Any) -> None:
-    """Train as train.py does, with the rest of Edge Impulse's recipe."""
+    """Train as train.py does, but with the augmentation and the optimizer of Edge Impulse's recipe."""
     learn.run(options.settings_from(values), debug, choose_recipe=edge_impulse_recipe)
 
 

@@ -1,8 +1,8 @@
-"""Accuracy and loss on real photos of fruit, official 240/60 split, default settings, seeds 0 to 4.
+"""Accuracy and loss on real photos of fruit: official split of 240 and 60, default settings, seeds 0 to 4.
 
     python benchmarks/fruit.py
 
-The 60 test photos are the holdout: they choose neither an epoch nor a setting.
+The 60 test photos are the holdout split. They choose neither an epoch nor a setting.
 """
 
 from statistics import mean
@@ -11,22 +11,22 @@ import click
 from block_runs import BlockRun, run_block, shared_photos, table
 
 SEEDS = tuple(range(5))
-# published or measured by others on the same photos: name, accuracy, loss
+# published or measured by others, on the same photos: name, accuracy, loss
 BASELINES = (
-    ("the network this project grew from: frozen, float32, 224 px, random 270/30", "76.67 %", "0.7547"),
-    ("its protocol repeated, three random splits", "80.0 %", "0.750"),
+    ("the network that this project is based on: frozen, float32, 224 px, random split 270/30", "76.67 %", "0.7547"),
+    ("the same, repeated with three random splits", "80.0 %", "0.750"),
     ("96 px, width 1.0 pretrained, frozen", "81.7 %", "0.873"),
     ("96 px, width 0.35, random start, last epoch", "89.4 %", "0.265"),
-    ("others: full frozen MobileNetV2, 150 px, augmentation", "91.67 %", ""),
+    ("by others: full frozen MobileNetV2, 150 px, augmentation", "91.67 %", ""),
     ("96 px, width 1.0 pretrained, all trained, last epoch", "93.3 %", "0.161"),
     ("96 px, width 0.35 pretrained, all trained, last epoch", "94.4 %", "0.139"),
 )
 
 
 @click.command()
-@click.option("--seed", "seeds", type=int, multiple=True, default=SEEDS, show_default=True, help="One run for each.")
+@click.option("--seed", "seeds", type=int, multiple=True, default=SEEDS, show_default=True, help="Seed of a run.")
 def main(seeds: tuple[int, ...]) -> None:
-    """Print accuracy and loss on the test photos beside what others got."""
+    """Print accuracy and loss on the test photos, next to the baselines."""
     photos = shared_photos("fruit")
     runs = [run_block(photos, "--labels-from", "name", "--seed", str(seed)) for seed in seeds]
     rows = [

@@ -1,8 +1,8 @@
-"""Accuracy and loss on 2,062 real photos of hand signs, ten classes, default settings, stratified 80/20.
+"""Accuracy and loss on 2,062 real photos of hand signs: ten classes, default settings, stratified split 80/20.
 
     python benchmarks/sign_digits.py
 
-There is no test split: the figures are those of the validation split, which chose the epoch.
+There is no test split. The figures are those of the validation split, which also chose the epoch.
 """
 
 from block_runs import run_block, shared_photos, table

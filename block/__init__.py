@@ -1,9 +1,9 @@
-"""Features in, a trained and measured model for a microcontroller out."""
+"""Trains an image network and exports models for a microcontroller."""
 
 import os
 
-# Read once, when torch is loaded. Threads that spin while they wait for each other stall training ten times over
-# as soon as a container has fewer processors to itself than it sees (2133 against 224 ms a step, two cores, one busy).
+# torch reads this once, when it is loaded. PASSIVE lets waiting threads sleep instead of spin. Spinning threads slow
+# training ten times if other processes use the same cores (2133 ms a step, not 224 ms, with two cores and one busy).
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# without it CUDA's matrix products may differ from run to run
+# Without this setting, CUDA's matrix products can differ between runs.
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

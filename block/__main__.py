@@ -1,4 +1,4 @@
-"""The block's tools beside training: python -m block demo · prepare · convert · predict · report · weights · studio."""
+"""The other commands of the block: python -m block demo · prepare · convert · predict · report · weights · studio."""
 
 import shlex
 from pathlib import Path
@@ -15,17 +15,27 @@ from esp32_deploy.words import TASKS, Task
 
 @click.group(context_settings={"max_content_width": 110})
 def block() -> None:
-    """Tools around the training block; train with train.py."""
+    """Tools for use before and after training. train.py does the training."""
 
 
 @block.command()
 @click.option("--out", type=options.PATH, required=True, help="Folder for the photos.")
-@click.option("--photos", type=click.IntRange(5), default=120, show_default=True, help="Training photos of each kind.")
-@click.option("--test-photos", type=click.IntRange(1), default=30, show_default=True, help="Test photos of each kind.")
-@click.option("--seed", type=options.SEED, default=1, show_default=True, help="Another seed draws other photos.")
+@click.option(
+    "--photos", type=click.IntRange(5), default=120, show_default=True, help="Number of training photos per class."
+)
+@click.option(
+    "--test-photos", type=click.IntRange(1), default=30, show_default=True, help="Number of test photos per class."
+)
+@click.option(
+    "--seed",
+    type=options.SEED,
+    default=1,
+    show_default=True,
+    help="Seed of the drawings: another seed draws other photos.",
+)
 @options.debug_option
 def demo(out: Path, photos: int, test_photos: int, seed: int, debug: bool) -> None:
-    """Draw a data set of apples, bananas and oranges, with labels and boxes.
+    """Draw a demo data set: photos of apples, bananas and oranges, with labels and boxes.
 
     Example: python -m block demo --out demo/photos
     """
@@ -44,10 +54,16 @@ def demo(out: Path, photos: int, test_photos: int, seed: int, debug: bool) -> No
 @click.argument("photos", type=options.PATH)
 @click.option("--out", type=options.PATH, required=True, help="Folder for the arrays.")
 @options.photo_options
-@click.option("--seed", type=options.SEED, default=1, show_default=True, help="Seed of the split.")
+@click.option(
+    "--seed",
+    type=options.SEED,
+    default=1,
+    show_default=True,
+    help="Seed of the split into training and validation photos.",
+)
 @options.debug_option
 def prepare(photos: Path, out: Path, seed: int, debug: bool, **values: Any) -> None:
-    """Turn a folder of PHOTOS into the arrays that train.py and Studio use.
+    """Convert a folder of PHOTOS to the arrays that train.py and Studio use.
 
     Example: python -m block prepare photos --out arrays --size 96
     """
@@ -70,11 +86,11 @@ def prepare(photos: Path, out: Path, seed: int, debug: bool, **values: Any) -> N
     "--data-directory",
     type=options.PATH,
     default=None,
-    help="Arrays to calibrate and score with.  [default: those the run was trained on]",
+    help="Arrays for calibration and scores.  [default: the arrays that the run was trained on]",
 )
 @options.debug_option
 def convert(out: Path, data_directory: Path | None, debug: bool) -> None:
-    """Make the models and scores in OUT again from its weights.pt and settings.json.
+    """Export and score the network in OUT again, from weights.pt and settings.json.
 
     Example: python -m block convert out
     """
@@ -87,27 +103,27 @@ def convert(out: Path, data_directory: Path | None, debug: bool) -> None:
 @block.command()
 @click.argument("model", type=options.PATH)
 @click.argument("photos", type=options.PATH, nargs=-1, required=True, metavar="PHOTO...")
-@click.option("--out", type=options.PATH, required=True, help="Folder for the pictures, one PNG for each photo.")
+@click.option("--out", type=options.PATH, required=True, help="Folder for the pictures: one PNG per photo.")
 @click.option(
     "--threshold",
     type=float,
     default=None,
-    help='Confidence threshold: below it the answer is "not sure", or there is no object.  '
-    "[default: that of deploy.json beside MODEL]",
+    help='Confidence threshold. Below it a classifier answers "not sure" and a detector reports no object.  '
+    "[default: the threshold in deploy.json beside MODEL]",
 )
 @click.option(
     "--resize",
     type=click.Choice(RESIZE_MODES),
     default=None,
-    help="How photos become square.  [default: as deploy.json says, else crop]",
+    help="How photos become square.  [default: as in deploy.json, or crop]",
 )
 @options.debug_option
 def predict(
     model: Path, photos: tuple[Path, ...], out: Path, threshold: float | None, resize: str | None, debug: bool
 ) -> None:
-    """Draw what the int8 MODEL sees on photos, computed as a board computes it.
+    """Draw the answers of the int8 MODEL on photos, computed as on the board.
 
-    A PHOTO may also be a folder. Class names and thresholds come from deploy.json or labels.txt beside MODEL.
+    PHOTO is a photo or a folder. Class names and thresholds come from deploy.json or labels.txt beside MODEL.
 
     Example: python -m block predict out/model_quantized_int8_io.tflite photos --out seen
     """
@@ -125,7 +141,7 @@ def predict(
             say(f"{path}: {text}{renamed}")
         for reason in unreadable:
             console.warn(reason)
-        say(f"Pictures of {len(pictures) - len(unreadable)} photos lie in {out}")
+        say(f"Pictures of {len(pictures) - len(unreadable)} photos are in {out}")
 
 
 @block.command()
@@ -134,11 +150,11 @@ def predict(
     "--data-directory",
     type=options.PATH,
     default=None,
-    help="Data the run was trained on, for its photos.  [default: a report without photos]",
+    help="Data that the run was trained on, to show its photos.  [default: a report without photos]",
 )
 @options.debug_option
 def report(out: Path, data_directory: Path | None, debug: bool) -> None:
-    """Make the page report.html in OUT again, from the results that lie there.
+    """Write report.html in OUT again, from the results in that folder.
 
     Example: python -m block report out --data-directory photos
     """
@@ -148,7 +164,7 @@ def report(out: Path, data_directory: Path | None, debug: bool) -> None:
 
         outputs = contract.Outputs(out)
         metrics = page.read_metrics(outputs)
-        with console.beating("Report"), console.foreign_output_hidden(debug):
+        with console.heartbeat("Report"), console.foreign_output_hidden(debug):
             data = page.read_data(outputs, metrics, data_directory) if data_directory else None
             page.write(outputs, data)
         say(f"Wrote {outputs.report} ({console.size_text(outputs.report.stat().st_size)})")
@@ -161,17 +177,17 @@ def report(out: Path, data_directory: Path | None, debug: bool) -> None:
     multiple=True,
     default=["0.35"],
     show_default=True,
-    help="Width of MobileNetV2; may be given more than once.",
+    help="Width multiplier of MobileNetV2. You can give this option several times.",
 )
 @click.option(
     "--out",
     type=options.PATH,
     default=None,
-    help="Folder for the weights.  [default: $BLOCK_WEIGHTS, else the folder weights of the project]",
+    help="Folder for the weights.  [default: $BLOCK_WEIGHTS, or the project's folder weights/]",
 )
 @options.debug_option
 def weights(width: tuple[str, ...], out: Path | None, debug: bool) -> None:
-    """Download ImageNet weights that Keras publishes and convert them.
+    """Download the ImageNet weights published by Keras and convert them.
 
     Example: python -m block weights --width 0.35 --width 1.0
     """

@@ -1,6 +1,6 @@
-"""The lines a person reads: plain without a terminal, a progress bar with one, and errors in one line.
+"""Console output: progress bars on a terminal, plain lines elsewhere, and errors in one line.
 
-Studio takes a silent job for a dead one, so whatever lasts longer than ten seconds says that it goes on.
+Studio treats a silent job as dead. Therefore every step of more than ten seconds prints a heartbeat line.
 """
 
 import errno
@@ -23,67 +23,67 @@ from esp32_deploy.errors import DeployError, in_one_line, unexpected
 T = TypeVar("T")
 
 HEARTBEAT_SECONDS = 10.0
-# on a terminal a line that is drawn over may move as often as this
+# shortest time between two updates of a progress line on a terminal
 REDRAW_SECONDS = 0.1
 BAR_CHARACTERS = 30
 CLEAR_LINE = "\r\x1b[K"
 
 
-class _Voice:
-    """Where lines go, and when the last one went."""
+class _Output:
+    """The output stream, and the times of the last line and of the last progress line."""
 
-    stream: TextIO | None = None  # None: whatever standard output is
+    stream: TextIO | None = None  # None: the current sys.stdout
     last_line = time.monotonic()
     last_bar = 0.0
     has_bar = False
 
 
 def say(text: str = "") -> None:
-    """Prints a line at once, so that a log that is followed never lags."""
-    stream = _Voice.stream or sys.stdout
-    if _Voice.has_bar:
+    """Prints a line and flushes it, so that a log is always up to date."""
+    stream = _Output.stream or sys.stdout
+    if _Output.has_bar:
         stream.write(CLEAR_LINE)
-        _Voice.has_bar = False
+        _Output.has_bar = False
     click.echo(text, file=stream)
     stream.flush()
-    _Voice.last_line = time.monotonic()
+    _Output.last_line = time.monotonic()
 
 
-def still_going(text: str) -> None:
-    """Prints a line if none was printed for ten seconds; cheap enough to call for every step of a long job."""
-    if time.monotonic() - _Voice.last_line >= HEARTBEAT_SECONDS:
+def print_heartbeat(text: str) -> None:
+    """Prints a line if no line was printed for ten seconds. It is cheap enough to call in every step of a long job."""
+    if time.monotonic() - _Output.last_line >= HEARTBEAT_SECONDS:
         say(f"  {text}")
 
 
 def step(epoch: int, done: int, steps: int) -> None:
-    """Shows how far an epoch is: on a terminal a bar that the next line replaces, elsewhere a line now and then."""
+    """Shows the progress of an epoch: on a terminal a bar that the next line replaces, elsewhere heartbeat lines."""
     if not _on_terminal():
-        still_going(f"epoch {epoch}: step {done} of {steps}")
+        print_heartbeat(f"epoch {epoch}: step {done} of {steps}")
         return
     filled = BAR_CHARACTERS * done // steps
     _draw_over(f"  epoch {epoch}  [{'#' * filled}{'-' * (BAR_CHARACTERS - filled)}] {done}/{steps}")
 
 
 def _on_terminal() -> bool:
-    return (_Voice.stream or sys.stdout).isatty()
+    return (_Output.stream or sys.stdout).isatty()
 
 
 def _draw_over(text: str) -> None:
-    if time.monotonic() - _Voice.last_bar < REDRAW_SECONDS:
+    if time.monotonic() - _Output.last_bar < REDRAW_SECONDS:
         return
-    stream = _Voice.stream or sys.stdout
+    stream = _Output.stream or sys.stdout
     stream.write(CLEAR_LINE + text)
     stream.flush()
-    _Voice.last_bar, _Voice.has_bar = time.monotonic(), True
+    _Output.last_bar, _Output.has_bar = time.monotonic(), True
 
 
 def warn(text: str) -> None:
-    """Prints a line that a person should act on."""
+    """Prints a warning that the user should act on."""
     say(f"Warning: {text}")
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:
-    """Prints rows with aligned columns: the first to the left, the others to the right."""
+    """Prints rows with aligned columns: the first column to the left, the others to the right."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         cells = [
@@ -94,7 +94,7 @@ def table(rows: Sequence[Sequence[str]]) -> None:
 
 
 def command(*arguments: object) -> str:
-    """A command line for the Python that runs this, as one types it in this folder."""
+    """A command line for the running Python, as the user types it in the current folder."""
     python = Path(sys.executable)
     here = Path.cwd()
     shown = python.relative_to(here) if python.is_relative_to(here) else "python3"
@@ -102,7 +102,7 @@ def command(*arguments: object) -> str:
 
 
 def size_text(size_bytes: float) -> str:
-    """Bytes as a person reads them; KB and MB count in 1024s, as a board's memory does."""
+    """A size with its unit: 1 KB is 1024 bytes and 1 MB is 1024 KB, as for a board's memory."""
     if size_bytes < 1024:
         return f"{size_bytes:.0f} B"
     if size_bytes < 1024**2:
@@ -111,10 +111,10 @@ def size_text(size_bytes: float) -> str:
 
 
 def track(items: Sequence[T], label: str) -> Iterable[T]:
-    """Walks over items, with a progress bar if standard output is a terminal."""
+    """Yields the items and shows the progress: a bar on a terminal, heartbeat lines elsewhere."""
     if not sys.stdout.isatty():
         for done, item in enumerate(items):
-            still_going(f"{label}: {done} of {len(items)}")
+            print_heartbeat(f"{label}: {done} of {len(items)}")
             yield item
         return
     with click.progressbar(items, label=label) as bar:
@@ -122,7 +122,7 @@ def track(items: Sequence[T], label: str) -> Iterable[T]:
 
 
 class Stages:
-    """Numbered stages, each with its outcome, seconds and size: `[2/6] TensorFlow Lite float32  ok  11.2 s  64 KB`."""
+    """Numbered stages. Each prints outcome, seconds and notes: `[2/6] TensorFlow Lite float32  ok  11.2 s  64 KB`."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
@@ -130,13 +130,13 @@ class Stages:
 
     @contextmanager
     def run(self, name: str) -> Iterator[list[str]]:
-        """Runs a stage; what the body appends to the value is printed behind the time."""
+        """Runs a stage. The line of the stage ends with the notes that the body appends to the yielded list."""
         number = self.names.index(name) + 1
         notes: list[str] = []
         start = time.monotonic()
         outcome = "failed"
         try:
-            with beating(name):
+            with heartbeat(name):
                 yield notes
             outcome = "ok"
         finally:
@@ -147,13 +147,13 @@ class Stages:
 
 
 @contextmanager
-def beating(name: str) -> Iterator[None]:
-    """Says every ten seconds that `name` goes on, from a thread: other libraries' long calls say nothing."""
+def heartbeat(name: str) -> Iterator[None]:
+    """Prints every ten seconds that `name` is running. A thread does it, because long library calls print nothing."""
     finished = threading.Event()
 
     def beat() -> None:
         start = time.monotonic()
-        shows, pause = (_draw_over, 1.0) if _on_terminal() else (still_going, HEARTBEAT_SECONDS)
+        shows, pause = (_draw_over, 1.0) if _on_terminal() else (print_heartbeat, HEARTBEAT_SECONDS)
         while not finished.wait(pause):
             shows(f"{name}: {time.monotonic() - start:.0f} s so far")
 
@@ -168,7 +168,7 @@ def beating(name: str) -> Iterator[None]:
 
 @contextmanager
 def foreign_output_hidden(debug: bool) -> Iterator[None]:
-    """Keeps what other libraries print to themselves, native code included, unless `debug`."""
+    """Hides the output of other libraries, including native code, unless `debug`."""
     if debug:
         yield
         return
@@ -179,10 +179,10 @@ def foreign_output_hidden(debug: bool) -> Iterator[None]:
         try:
             os.dup2(sink.fileno(), 1)
             os.dup2(sink.fileno(), 2)
-            _Voice.stream = own_stream
+            _Output.stream = own_stream
             yield
         finally:
-            _Voice.stream = None
+            _Output.stream = None
             sys.stdout.flush()
             sys.stderr.flush()
             for descriptor, copy in zip((1, 2), saved, strict=True):
@@ -192,18 +192,18 @@ def foreign_output_hidden(debug: bool) -> Iterator[None]:
 
 @contextmanager
 def friendly_errors(debug: bool) -> Iterator[None]:
-    """Turns errors into one line on standard error and exit code 1; with `debug` the traceback stays."""
+    """Prints an error as one line on standard error and exits with code 1. With `debug` the traceback is shown."""
     try:
         yield
     except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
-        # click knows these; the last comes of a reader that has seen enough, such as head
+        # click handles these. BrokenPipeError means that the reader, such as head, has closed the pipe.
         raise
     except Exception as error:
         if debug:
             raise
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             place = f" ({error.filename})" if error.filename else ""
-            error = BlockError(f"No space is left on the disk{place}; free some and start again.")
+            error = BlockError(f"The disk is full{place}. Free some space and start again.")
         elif not isinstance(error, BlockError | DeployError):
             error = BlockError(unexpected(error))
         click.echo(f"Error: {error}", err=True)
@@ -212,9 +212,9 @@ def friendly_errors(debug: bool) -> Iterator[None]:
 
 @contextmanager
 def tolerated(consequence: str, again: str, debug: bool) -> Iterator[None]:
-    """Turns what fails into a warning that says what came of it, with the command that tries it again.
+    """Turns an exception of the body into a warning with its consequence and the command that tries again.
 
-    For what may fail without harm to what was learned; with `debug` the traceback stays.
+    It is used for steps that the trained network does not depend on. With `debug` the exception is raised.
     """
     try:
         yield
@@ -222,11 +222,11 @@ def tolerated(consequence: str, again: str, debug: bool) -> Iterator[None]:
         if debug:
             raise
         warn(f"{consequence}: {in_one_line(error)}")
-        say(f"To try that again: {again}")
+        say(f"To try again: {again}")
 
 
 def epoch_header(score_name: str) -> None:
-    """The head of the table that `epoch_row` continues."""
+    """Prints the header of the table of epochs. `epoch_row` prints its rows."""
     say(f"    epoch  train loss  val loss  {'val ' + score_name:>12}  seconds")
 
 
@@ -239,7 +239,7 @@ def epoch_row(
     seconds: float,
     is_kept: bool,
 ) -> None:
-    """One epoch; `*` marks the best so far, a dash what was not validated."""
+    """Prints the row of one epoch. `*` marks the best epoch so far, and a dash an epoch that was not validated."""
     loss_text = "-" if validation_loss is None else f"{validation_loss:.4f}"
     score_text = "-" if score is None else f"{score:.1%}"
     say(

@@ -1,6 +1,6 @@
-"""What is known of a trained network, as plain values: what it is, how it was trained, where it operates.
+"""Facts about a trained network as plain values: its architecture, its training and its operating point.
 
-A stage returns these and hands them on; no stage changes what another one returned.
+A stage returns facts, and later stages receive them. No stage changes what another one returned.
 """
 
 from dataclasses import asdict, dataclass
@@ -11,7 +11,7 @@ from block.words import Cut
 
 @dataclass(frozen=True)
 class NetworkFacts:
-    """What the network is, and what it started from."""
+    """The architecture of the network and its initial weights."""
 
     width: float
     """Width multiplier of MobileNetV2."""
@@ -20,9 +20,9 @@ class NetworkFacts:
     parameters: int
     """Trainable parameters."""
     pretrained: str | None
-    """File name of the ImageNet weights; None after a random start."""
+    """File name of the ImageNet weights; None if training started from random weights."""
     random_layers: tuple[str, ...]
-    """Layers that the weights file lacks, which started from random weights."""
+    """Layers that the weights file lacks. They started from random weights."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class CurvePoint:
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """The confidence threshold of a model, and for a detector the curve on the validation split that it came from."""
+    """The confidence threshold of a model. A detector's comes from `curve`, measured on the validation split."""
 
     threshold: float
     curve: tuple[CurvePoint, ...] = ()
@@ -60,19 +60,19 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that is known of a trained network. `operating` is None until a stage has chosen it."""
+    """All facts about a trained network. `operating` is None until a stage has chosen it."""
 
     network: NetworkFacts
     training: TrainingFacts
     operating: OperatingPoint | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for weights.pt; `facts_from_dict` reads them back."""
+        """Plain values for weights.pt. `facts_from_dict` reads them back."""
         return asdict(self)
 
 
 def facts_from_dict(values: dict[str, Any]) -> Facts:
-    """The facts of weights.pt."""
+    """Facts from the plain values in weights.pt."""
     network = values["network"] | {"random_layers": tuple(values["network"]["random_layers"])}
     training = values["training"] | {"splits": tuple(values["training"]["splits"])}
     operating = values["operating"]

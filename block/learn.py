@@ -1,4 +1,4 @@
-"""The story of a run: read, fit, export, judge; `run` tells it, longer chapters have modules of their own."""
+"""A run from start to end: read the data, train, export, score. The long stages are modules of block.pipeline."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 ChooseRecipe = Callable[[Run, float], "Recipe"]
-"""The recipe for a run that began at a time.monotonic()."""
+"""Makes the training recipe. Its arguments are the run and the time at which it began (time.monotonic())."""
 
 
 def run(
@@ -32,13 +32,13 @@ def run(
     ignored: Sequence[str] = (),
     choose_recipe: ChooseRecipe = fit.training_recipe,
 ) -> None:
-    """Learns from a data directory and fills an output folder; raises BlockError for whatever a person can mend.
+    """Trains on a data directory and fills the output folder. Raises BlockError for errors that the user can fix.
 
-    `ignored` are arguments to warn of. `choose_recipe` may train in another way than the settings say.
+    `ignored` are unknown arguments; a warning names them. `choose_recipe` can replace the recipe of the settings.
     """
     started = time.monotonic()
     if ignored:
-        warn(f"ignored, not options of this block: {', '.join(ignored)}")
+        warn(f"these arguments are ignored because they are not options of this block: {', '.join(ignored)}")
     with stopping.on_signals() as stop:
         check_directories(settings)
         contract.make_folder(settings.out_directory)
@@ -54,7 +54,7 @@ def run(
 
 
 def convert(out_directory: Path, data_directory: Path | None = None, debug: bool = False) -> None:
-    """Makes everything that follows training again, from what an earlier run kept in its output folder."""
+    """Repeats all stages after training, from weights.pt and settings.json in the output folder of an earlier run."""
     run = checkpoint.resume(out_directory, data_directory, debug)
     contract.check_free_space(out_directory)
     finish(run, {})
@@ -64,11 +64,11 @@ def convert(out_directory: Path, data_directory: Path | None = None, debug: bool
 
 
 def check_directories(settings: Settings) -> None:
-    """Refuses a data directory without data, before anything is made."""
+    """Raises BlockError if the data directory holds no data. Nothing has been written at that time."""
     directory = settings.data_directory
     if not directory.is_dir():
         raise BlockError(
-            f"--data-directory {directory} is not a folder; name the folder with Studio's arrays or with photos."
+            f"--data-directory {directory} is not a folder. Name the folder with Studio's arrays or with photos."
         )
     if contract.is_block_directory(directory):
         return
@@ -81,52 +81,52 @@ def check_directories(settings: Settings) -> None:
 
 
 def read_data(settings: Settings, outputs: Outputs) -> BlockData:
-    """The examples; a folder of photos is prepared into the output folder first."""
+    """The images and labels. A folder of photos is first converted to arrays in the output folder."""
     directory = settings.data_directory
     if not contract.is_block_directory(directory):
-        say(f"{directory} is a folder of photos: preparing it into {outputs.prepared}")
+        say(f"{directory} is a folder of photos. Writing its arrays to {outputs.prepared}")
         prepare(directory, outputs.prepared, settings.photos, settings.seed)
         directory = outputs.prepared
-    with console.beating("Reading the arrays"):
+    with console.heartbeat("Reading the arrays"):
         return reading.read(directory, settings.info_file)
 
 
 def refuse_another_task(run: Run) -> None:
-    """Refuses a --task that the arrays contradict: what they hold decides what can be learned."""
+    """Raises BlockError if --task does not fit the labels of the arrays."""
     asked, data = run.settings.photos.task, run.data
     if asked in (None, data.task):
         return
-    held = "boxes around objects" if data.task == "detection" else "a class for each image"
+    labels = "boxes around objects" if data.task == "detection" else "one class per image"
     raise BlockError(
-        f"--task {asked}: the arrays in {data.directory} hold {held}, from which only {data.task} can be learned. "
+        f"--task {asked}: the labels of the arrays in {data.directory} are {labels}. They allow only {data.task}. "
         f"Leave --task out, or name data for {asked} with --data-directory."
     )
 
 
 def warn_of_flags_without_effect(run: Run) -> None:
-    """Names what was asked for and is not done, because it is for other data."""
+    """Warns of options that have no effect on this data."""
     parts = []
     if contract.is_block_directory(run.settings.data_directory):
         flags = changed_flags(run.settings.photos, PREPARATION_CHOICES)
-        parts += [f"{', '.join(flags)} (for photos; these are arrays)"] if flags else []
+        parts += [f"{', '.join(flags)} (only for photos; this data is arrays)"] if flags else []
     if run.data.task == "classification":
         flags = changed_flags(run.settings, DETECTION_CHOICES)
-        parts += [f"{', '.join(flags)} (for detection)"] if flags else []
+        parts += [f"{', '.join(flags)} (only for detection)"] if flags else []
     if parts:
-        warn(f"without effect on this data: {'; '.join(parts)}.")
+        warn(f"these options have no effect on this data: {'; '.join(parts)}.")
 
 
 def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
-    """Turns photos into a block directory; says where labels and split came from and what could not be read."""
+    """Converts photos to a block directory. Prints the source of labels and split, and which photos were unreadable."""
     prepared = photos.prepare(directory, out, how, seed, track=lambda names: console.track(names, "Photos"))
     preparation = prepared.preparation
     say(f"Task: {prepared.task}; labels from: {preparation.labels_from}; split: {preparation.split_from}")
     if prepared.unused_boxes:
-        say("  These photos have boxes too: --task detection learns where objects are")
+        say("  These photos also have boxes. To learn where objects are, use --task detection")
     if preparation.dropped_boxes:
         warn(
-            f"{sum(preparation.dropped_boxes.values())} boxes were left out, for they have no area or lie outside what "
-            f"the network sees: on {first_few(list(preparation.dropped_boxes))}."
+            f"{sum(preparation.dropped_boxes.values())} boxes were left out because they have no area or lie outside "
+            f"the network's input. Photos: {first_few(list(preparation.dropped_boxes))}."
         )
     for warning in prepared.warnings:
         warn(warning)
@@ -140,10 +140,10 @@ def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
 
 
 def finish(run: Run, seconds: dict[str, float]) -> None:
-    """Everything after training: from weights.pt to the exports, their scores, the library, the page and the summary.
+    """All stages after training: exports from weights.pt, scores, Arduino library, report and summary.
 
-    `seconds` are those of the stages before; metrics.json has them all. Once the models are there, nothing that
-    fails makes the run a failure, nor keeps what does not need it from being made.
+    `seconds` are the durations of the earlier stages; metrics.json lists them with the later ones. If a stage after
+    the export fails, the run warns and continues with the stages that do not need it.
     """
     network, facts = checkpoint.load_weights(run)
     stages = console.Stages((*export.STAGES, *judge.STAGES, *package.STAGES))
@@ -152,13 +152,13 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     directory = run.outputs.directory
     again = console.command("-m", "block", "convert", directory)
     judgement = None
-    with console.tolerated(f"the models are in {directory}, but judging them failed", again, run.debug):
+    with console.tolerated(f"the models are in {directory}, but scoring them failed", again, run.debug):
         judgement = judge.judge(run, network, facts, stages, seconds)
     package.package(run, stages)
     if judgement is None:
         return
     package.write_report(run, stages)
-    with console.tolerated(f"everything lies in {directory}, but the summary failed", again, run.debug):
+    with console.tolerated(f"all results are in {directory}, but the summary failed", again, run.debug):
         summary.describe_results(
             run.data.task, run.settings.library_name, run.outputs, judgement.scores, judgement.footprint
         )

@@ -1,4 +1,4 @@
-"""The click options that fill the settings, in groups: the contract's, Studio's parameters, detection's, photos."""
+"""The click options that fill Settings, in four groups: contract, Studio parameters, detection, photos."""
 
 import difflib
 from collections.abc import Callable, Sequence
@@ -29,7 +29,7 @@ def _group(*options: Callable[[Command], Command]) -> Callable[[Command], Comman
 
 
 def _switch(flag: str, help: str) -> Callable[[Command], Command]:
-    # Studio passes a boolean as 1 or 0, never as a bare flag
+    # Studio passes a boolean as 1 or 0, not as a bare flag.
     default = DEFAULTS[flag.removeprefix("--").replace("-", "_")]
     return click.option(
         flag, type=click.BOOL, default=default, metavar="1|0", help=f"{help}  [default: {1 if default else 0}]"
@@ -41,33 +41,37 @@ contract_options = _group(
         "--data-directory",
         type=PATH,
         required=True,
-        help="Studio's arrays (X_split_train.npy and the others), or a folder of photos.",
+        help="Folder with Studio's arrays (X_split_train.npy and the others) or with photos.",
     ),
     click.option(
         "--out-directory",
         type=PATH,
         required=True,
-        help="Where the models and everything else go; made if it is not there.",
+        help="Folder for the models and all other results. It is created if it does not exist.",
     ),
     click.option(
         "--info-file",
         "--input-file",
         type=PATH,
         default=None,
-        help="Studio's train_input.json.  [default: the one in the data directory, if any]",
+        help="Studio's train_input.json.  [default: the file in the data directory, if there is one]",
     ),
 )
 
 studio_options = _group(
     click.option(
-        "--epochs", type=int, default=DEFAULTS["epochs"], show_default=True, help="Passes over the training images."
+        "--epochs",
+        type=int,
+        default=DEFAULTS["epochs"],
+        show_default=True,
+        help="Number of epochs: passes over the training images.",
     ),
     click.option(
         "--learning-rate",
         type=float,
         default=DEFAULTS["learning_rate"],
         show_default=True,
-        help="Peak of the learning-rate schedule.",
+        help="Highest learning rate of the schedule.",
     ),
     click.option(
         "--width",
@@ -75,56 +79,59 @@ studio_options = _group(
         default=str(DEFAULTS["width"]),
         show_default=True,
         callback=lambda _context, _option, value: float(value),
-        help="Width of MobileNetV2: wider is better and slower, and needs more memory.",
+        help="Width multiplier of MobileNetV2. A wider network is more accurate, slower and needs more memory.",
     ),
-    _switch("--augment", "Vary place, size, side and colours of the training images (1) or not (0)."),
-    _switch("--mirror", "Of these, mirror some: not (0) where left and right differ, as in letters, arrows, hands."),
-    _switch("--pretrained", "Start from ImageNet weights (1) or from random ones (0)."),
+    _switch("--augment", "Data augmentation: shift, turn, zoom, mirror and recolour the training images at random."),
+    _switch(
+        "--mirror",
+        "Let the augmentation mirror images. Choose 0 if left and right differ, as in letters, arrows or hands.",
+    ),
+    _switch("--pretrained", "Start from ImageNet weights (1) or from random weights (0)."),
     click.option(
         "--library-name",
         type=str,
         default=DEFAULTS["library_name"],
         show_default=True,
-        help="Name of the Arduino library: letters, digits, underscores.",
+        help="Name of the Arduino library: letters, digits and underscores. It starts with a letter.",
     ),
     click.option(
         "--batch-size",
         type=int,
         default=DEFAULTS["batch_size"],
-        help="Images per training step.  [default: 32 for classification, 8 for detection]",
+        help="Number of images per training step.  [default: 32 for classification, 8 for detection]",
     ),
     click.option(
         "--cut",
         type=click.Choice(["auto", *CUTS]),
         default=DEFAULTS["cut"],
         show_default=True,
-        help="Where MobileNetV2 ends: auto is block_5 for classification, block_6_expand for detection.",
+        help="Last layer of MobileNetV2 that is used. auto: block_5 for classification, block_6_expand for detection.",
     ),
     click.option(
         "--seed",
         type=SEED,
         default=DEFAULTS["seed"],
         show_default=True,
-        help="Seed of every random choice: the same seed gives the same files.",
+        help="Seed of the random numbers. The same seed gives the same models.",
     ),
 )
 
 detection_options = _group(
-    _switch("--attention", "Detection: let each cell of the grid see the others (1) or not (0)."),
+    _switch("--attention", "Detection: add self-attention, so that each grid cell sees all other cells."),
     click.option(
         "--decode",
         type=click.Choice(DECODES),
         default=DEFAULTS["decode"],
         show_default=True,
-        help="Detection: learn and find objects as peaks of the grid, which tell neighbours apart, or as groups of "
-        "touching cells, which is how Studio finds them.",
+        help="Detection: how the grid becomes objects, in training and on the board. peaks: each local peak is an "
+        "object, so that touching objects can be told apart. fuse: touching cells become one object, as in Studio.",
     ),
     click.option(
         "--loss",
         type=click.Choice(LOSSES),
         default=DEFAULTS["loss"],
         show_default=True,
-        help="Detection: what training makes small; edge-impulse is the loss of its FOMO, for --decode fuse.",
+        help="Detection: the loss function. edge-impulse is the loss of Edge Impulse's FOMO; it needs --decode fuse.",
     ),
 )
 
@@ -133,7 +140,8 @@ photo_options = _group(
         "--task",
         type=click.Choice(TASKS),
         default=None,
-        help="Photos: learn what is on a photo, or where.  [default: classification, if each photo has one class]",
+        help="Photos: classification learns what a photo shows, detection also learns where it is.  "
+        "[default: classification if each photo has one class]",
     ),
     click.option(
         "--size",
@@ -147,7 +155,8 @@ photo_options = _group(
         type=click.Choice(RESIZE_MODES),
         default=PhotoSettings.resize,
         show_default=True,
-        help="Photos: squash to a square, crop to one, or fit inside one with black bars.",
+        help="Photos: how a photo becomes square. squash: change its proportions; crop: cut the longer side; "
+        "fit: add black bars.",
     ),
     click.option(
         "--colour",
@@ -155,27 +164,27 @@ photo_options = _group(
         type=click.Choice(list(COLOUR_CHANNELS)),
         default=PhotoSettings.colour,
         show_default=True,
-        help="Photos: colours the network sees.",
+        help="Photos: colour channels of the network's input.",
     ),
     click.option(
         "--labels-from",
         type=click.Choice(LABEL_SOURCES),
         default=None,
-        help="Photos: where labels come from.  [default: the only source that fits]",
+        help="Photos: source of the labels.  [default: the only source that fits]",
     ),
 )
 
-debug_option = click.option("--debug", is_flag=True, help="Show tracebacks and what the libraries print.")
+debug_option = click.option("--debug", is_flag=True, help="Show tracebacks and the output of the libraries.")
 
 
 def settings_from(options: dict[str, Any]) -> Settings:
-    """Settings from the values of all groups, whose names they share."""
+    """Settings from the values of all option groups. Each option has the name of its field."""
     photos = PhotoSettings(**{name: options.pop(name) for name in PhotoSettings.__dataclass_fields__})
     return Settings(**options, photos=photos)
 
 
 def unknown_arguments(context: click.Context) -> list[str]:
-    """What was typed beyond the known options, each with the option it may have been meant to be."""
+    """The arguments that are no options of this block, each with the most similar option if there is one."""
     known = [flag for parameter in context.command.params for flag in parameter.opts]
     return [_with_suggestion(argument, known) for argument in context.args]
 

@@ -1,9 +1,9 @@
-"""The words that the rooms of the block share: splits, cuts, losses, image sizes and runtimes."""
+"""Names that all packages of the block share: splits, cuts, losses, image sizes and runtimes."""
 
 from typing import Literal, get_args
 
 SPLITS = ("train", "validation", "holdout")
-# with a holdout to judge it, the final network is trained on these
+# if there is a holdout split, the final network is trained on both of these
 TRAINING_SPLITS = ("train", "validation")
 SPLIT_WORDS = {"train": "training", "validation": "validation", "holdout": "test"}
 
@@ -13,10 +13,10 @@ Loss = Literal["softmax", "edge-impulse"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 SIZES_PX = range(48, 321, 8)
-"""Heights and widths that the network takes."""
+"""Heights and widths of images that the network accepts."""
 
 FLOAT32, INT8 = "torch", "tflm_int8"
-"""The runtimes that matter most: the network as trained, and the int8 model as the board computes it."""
+"""The two main runtimes: the trained network, and the int8 model as the board computes it."""
 RUNTIME_NAMES = {
     FLOAT32: "PyTorch, as trained",
     "onnx": "ONNX Runtime",

@@ -16,7 +16,7 @@ def keras_model():
     generator = np.random.default_rng(0)
     for layer in model.layers:
         shapes = [value.shape for value in layer.get_weights()]
-        if len(shapes) == 4:  # BatchNorm: gamma, beta, mean, variance, far from their neutral start
+        if len(shapes) == 4:  # BatchNorm: gamma, beta, mean, variance, far from their neutral initial values
             low, high = (0.5, -0.3, -0.5, 0.01), (1.5, 0.3, 0.5, 1.5)
             layer.set_weights([generator.uniform(*ends, s) for *ends, s in zip(low, high, shapes, strict=True)])
     return keras.Model(model.input, model.get_layer("block_6_expand_relu").output), model
@@ -34,31 +34,31 @@ def run_backbone(state, images):
         return features.eval()(torch.from_numpy(images).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
 
 
-def test_converted_keras_weights_compute_the_same_everywhere(keras_model, images):
+def test_converted_weights_give_the_same_outputs_as_keras(keras_model, images):
     cut, model = keras_model
     expected = cut(images * 2 - 1).numpy()
     assert np.abs(run_backbone(backbone.from_keras(model), images * 2 - 1) - expected).max() < 1e-4
     assert expected.max() > 1
 
 
-def test_folded_weights_take_pixels_wherever_no_padding_reaches(keras_model, images):
+def test_folded_normalisation_is_exact_away_from_the_border(keras_model, images):
     cut, model = keras_model
     expected = cut(images * 2 - 1).numpy()
     folded = backbone.fold_normalisation(backbone.from_keras(model), backbone.PLUS_MINUS_ONE)
     difference = np.abs(run_backbone(folded, images) - expected)
-    # the border's influence grows by at most 59 px towards the input: 4 of 12 cells from right and bottom
+    # padding influences at most 59 px from the right and bottom border: 4 of 12 cells
     assert difference[:, :8, :8].max() < 1e-4
     assert difference[:, -1, :].max() > 1e-4
 
 
-def test_a_gray_network_sees_what_a_colour_network_sees_in_gray(keras_model, images):
+def test_grayscale_weights_equal_colour_weights_on_gray_images(keras_model, images):
     state = backbone.fold_normalisation(backbone.from_keras(keras_model[1]), backbone.IMAGENET)
     gray = images[..., :1]
     in_colour = run_backbone(state, np.repeat(gray, 3, axis=3))
     assert np.abs(run_backbone(backbone.to_grayscale(state), gray) - in_colour).max() < 1e-4
 
 
-def test_written_weights_carry_what_one_must_know(keras_model, tmp_path):
+def test_written_weights_include_normalisation_and_padding(keras_model, tmp_path):
     backbone.write(backbone.from_keras(keras_model[1]), 0.35, tmp_path)
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == ["mobilenetv2_035_block6expand.pt", "mobilenetv2_035_features7.pt"]
@@ -69,31 +69,31 @@ def test_written_weights_carry_what_one_must_know(keras_model, tmp_path):
         assert backbone.load_into(network, weights, 3) == []
 
 
-def test_a_layer_the_file_lacks_is_named(keras_model, tmp_path):
+def test_a_layer_missing_from_the_file_is_returned(keras_model, tmp_path):
     backbone.write(backbone.from_keras(keras_model[1]), 0.35, tmp_path)
     (tmp_path / "mobilenetv2_035_block6expand.pt").unlink()
     network = Classifier(NetworkShape(0.35, "block_6_expand", 3, 4, 96))
     assert backbone.load_into(network, backbone.find(0.35, "block_6_expand", tmp_path), 3) == ["features.7.conv.0"]
 
 
-def test_the_shorter_cut_may_use_the_longer_file(keras_model, tmp_path):
+def test_block_5_can_use_the_file_for_block_6_expand(keras_model, tmp_path):
     backbone.write(backbone.from_keras(keras_model[1]), 0.35, tmp_path)
     (tmp_path / "mobilenetv2_035_features7.pt").unlink()
     network = Classifier(NetworkShape(0.35, "block_5", 3, 4, 96))
     assert backbone.load_into(network, backbone.find(0.35, "block_5", tmp_path), 3) == []
 
 
-def test_no_weights_are_no_failure(tmp_path):
+def test_find_returns_none_without_weights(tmp_path):
     assert backbone.find(0.5, "block_5", tmp_path) is None
 
 
-def test_damaged_weights_are_named(tmp_path):
+def test_damaged_weights_raise_with_the_file_name(tmp_path):
     (tmp_path / "mobilenetv2_035_features7.pt").write_bytes(b"not weights")
     with pytest.raises(BlockError, match=r"mobilenetv2_035_features7.pt cannot be read"):
         backbone.find(0.35, "block_5", tmp_path)
 
 
-def test_weights_of_another_width_are_refused(keras_model, tmp_path):
+def test_weights_of_another_width_raise(keras_model, tmp_path):
     backbone.write(backbone.from_keras(keras_model[1]), 0.35, tmp_path)
     (tmp_path / "mobilenetv2_035_features7.pt").rename(tmp_path / "mobilenetv2_100_features7.pt")
     with pytest.raises(BlockError, match="does not fit"):
@@ -109,19 +109,19 @@ def test_real_weights_without_metadata_load(shared_data, width, cut):
     assert backbone.load_into(Classifier(NetworkShape(width, cut, 1, 4, 96)), weights, 1) == []
 
 
-def test_the_environment_names_the_folder(monkeypatch, tmp_path):
+def test_block_weights_sets_the_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path))
     assert backbone.weights_folder() == tmp_path
 
 
-def test_weights_that_are_there_are_not_downloaded_again(keras_model, tmp_path):
+def test_existing_weights_are_not_downloaded_again(keras_model, tmp_path):
     backbone.write(backbone.from_keras(keras_model[1]), 0.35, tmp_path)
     result = CliRunner().invoke(block, ["weights", "--out", str(tmp_path)])
     assert result.exit_code == 0
     assert result.output.startswith("Already in")
 
 
-def test_a_download_converts_what_keras_gives(keras_model, tmp_path, monkeypatch):
+def test_downloaded_weights_are_converted(keras_model, tmp_path, monkeypatch):
     class Applications:
         @staticmethod
         def MobileNetV2(shape, alpha, include_top):  # noqa: N802
@@ -134,7 +134,7 @@ def test_a_download_converts_what_keras_gives(keras_model, tmp_path, monkeypatch
     assert backbone.find(0.35, "block_5", tmp_path) is not None
 
 
-def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
+def test_a_failed_download_names_a_remedy(tmp_path, monkeypatch):
     class Applications:
         @staticmethod
         def MobileNetV2(*_arguments, **_options):  # noqa: N802
@@ -143,4 +143,6 @@ def test_a_failed_download_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setattr(backbone, "import_keras", lambda: type("Keras", (), {"applications": Applications}))
     result = CliRunner().invoke(block, ["weights", "--out", str(tmp_path)])
     assert result.exit_code == 1
-    assert "could not be downloaded: no network. Check the network, or train with --pretrained 0" in result.output
+    assert "could not be downloaded: no network. Check the internet connection, or train with --pretrained 0" in (
+        result.output
+    )

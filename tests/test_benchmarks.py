@@ -12,7 +12,7 @@ from block.model import augment
 from block.pipeline.run import Run
 
 
-def test_edge_impulses_recipe_is_plain_adam_with_its_own_augmentation(tmp_path, monkeypatch):
+def test_edge_impulse_recipe_is_adam_with_its_own_augmentation(tmp_path, monkeypatch):
     chosen = []
 
     def transforms():
@@ -34,7 +34,7 @@ def test_edge_impulses_recipe_is_plain_adam_with_its_own_augmentation(tmp_path, 
     assert {recipe.schedule(step / 10) for step in range(11)} == {1.0}
 
 
-def test_the_augmentation_of_edge_impulse_moves_boxes_along():
+def test_edge_impulse_augmentation_moves_boxes():
     torch.manual_seed(3)
     boxes = np.array([[1, 16, 16, 16, 16]])
     move = augment.box_augmentation(48, transforms=edge_impulse_recipe.edge_impulse_transforms())
@@ -48,13 +48,13 @@ def test_the_augmentation_of_edge_impulse_moves_boxes_along():
         assert abs(float(rows.float().mean()) + 0.5 - (y + height / 2)) < 1.5
 
 
-def test_a_benchmark_without_weights_ends_with_a_line(tmp_path, monkeypatch):
+def test_a_benchmark_without_weights_exits_with_a_message(tmp_path, monkeypatch):
     monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path))
-    with pytest.raises(SystemExit, match=r"starts from ImageNet weights, and .* has none: set BLOCK_WEIGHTS"):
+    with pytest.raises(SystemExit, match=r"needs ImageNet weights. .* contains none. Set BLOCK_WEIGHTS"):
         block_runs.run_block(tmp_path)
 
 
-def test_a_benchmark_takes_the_weights_that_its_caller_names(tmp_path, monkeypatch):
+def test_a_benchmark_uses_block_weights(tmp_path, monkeypatch):
     (tmp_path / "mobilenetv2_035_features7.pt").touch()
     script = tmp_path / "tells.py"
     script.write_text("import os; raise SystemExit(print(os.environ['BLOCK_WEIGHTS']) or 3)")

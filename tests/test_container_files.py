@@ -14,7 +14,7 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 ARCHIVE_LIMIT_BYTES = 20 * 1024 * 1024
 PARAMETER_FILES = [ROOT / "parameters.json", *sorted(ROOT.glob("variants/*/parameters.json"))]
 
-# in the words of the edge-impulse-blocks CLI
+# the names that the edge-impulse-blocks CLI uses
 OPERATES_ON = {"parameters.json": "image", "variants/fomo/parameters.json": "object_detection"}
 PARAMETER_KEYS = {"name", "value", "type", "help", "param", "valid", "section"}
 VALUE_TYPES = {"string": str, "int": int, "float": (int, float), "select": str, "boolean": bool, "flag": bool}
@@ -36,7 +36,7 @@ def ignore_patterns():
 
 
 def is_ignored(path):
-    # Docker's rules for the only two forms in use: `name` at the top, `**/name` anywhere; what lies below goes too
+    # Docker's rules for the two forms in use: `name` at the top, `**/name` at any depth. Folders include their content.
     for part in [path, *path.parents][:-1]:
         for pattern in ignore_patterns():
             anywhere = pattern.startswith("**/")
@@ -46,7 +46,7 @@ def is_ignored(path):
 
 
 def archive():
-    # what `edge-impulse-blocks push` and `docker build` send: the working folder without the ignored
+    # `edge-impulse-blocks push` and `docker build` send the working folder without the ignored files
     sizes = {}
     for folder, folders, files in os.walk(ROOT):
         here = PurePosixPath(Path(folder).relative_to(ROOT))
@@ -61,38 +61,38 @@ def labels():
     return dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', DOCKERFILE))
 
 
-def test_the_image_starts_as_studio_expects():
+def test_entrypoint_and_workdir_are_as_studio_expects():
     assert instructions("FROM") == ["python:3.11-slim-bookworm"]
     assert instructions("ENTRYPOINT") == ['["python3", "-u", "train.py"]']
-    # Studio mounts over /home and /data
+    # Studio mounts folders at /home and /data
     assert instructions("WORKDIR") == ["/app"]
     assert instructions("CMD") == []
 
 
-def test_packages_are_installed_before_any_code_is_copied():
+def test_packages_are_installed_before_the_code_is_copied():
     install = DOCKERFILE.index("pip install")
     before = [line for line in DOCKERFILE[:install].splitlines() if line.startswith("COPY")]
     assert before == ["COPY pyproject.toml ./"]
 
 
-def test_torch_comes_from_an_index_that_can_be_left_out():
+def test_torch_index_is_an_argument_that_can_be_empty():
     assert instructions("ARG")[:2] == ["DEVICE=cpu", "TORCH_INDEX=https://download.pytorch.org/whl/${DEVICE}"]
     assert '${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"}' in DOCKERFILE
 
 
-def test_the_labels_agree_with_the_project():
+def test_image_labels_match_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert labels()["version"] == project["version"]
     assert (ROOT / "LICENSE").read_text().startswith(f"{labels()['licenses']} License")
     assert labels()["source"] == "$SOURCE"
 
 
-def test_every_package_of_the_project_is_in_the_image():
+def test_image_contains_every_package_of_the_project():
     found = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]["find"]["include"]
     assert {name.rstrip("*") for name in found} <= set(copied())
 
 
-def test_the_archive_holds_all_that_the_dockerfile_copies():
+def test_archive_contains_all_files_that_the_dockerfile_copies():
     sent = archive()
     for source in copied():
         files = [source] if (ROOT / source).is_file() else [name for name in sent if name.startswith(f"{source}/")]
@@ -100,10 +100,10 @@ def test_the_archive_holds_all_that_the_dockerfile_copies():
     assert {"Dockerfile", "parameters.json"} <= sent.keys()
 
 
-def test_the_archive_is_small():
+def test_archive_is_small():
     sent = archive()
     largest = sorted(sent, key=lambda name: -sent[name])[:5]
-    assert sum(sent.values()) < ARCHIVE_LIMIT_BYTES, f"name them in .dockerignore or move them away: {largest}"
+    assert sum(sent.values()) < ARCHIVE_LIMIT_BYTES, f"exclude these files in .dockerignore or move them: {largest}"
 
 
 @pytest.mark.parametrize(
@@ -123,29 +123,29 @@ def test_the_archive_is_small():
         "tests/test_learn.py",
     ],
 )
-def test_data_results_and_tests_stay_away(path):
+def test_data_results_and_tests_are_ignored(path):
     assert is_ignored(PurePosixPath(path))
 
 
 @pytest.mark.parametrize(
     "path", ["weights/mobilenetv2_035_features7.pt", "block/photos/prepare.py", "variants/fomo/parameters.json"]
 )
-def test_what_the_block_needs_is_never_ignored(path):
+def test_files_that_the_block_needs_are_not_ignored(path):
     assert not is_ignored(PurePosixPath(path))
 
 
-def test_ignore_patterns_have_forms_that_docker_and_the_studio_cli_read_alike():
+def test_docker_and_the_studio_cli_read_the_ignore_patterns_alike():
     for pattern in ignore_patterns():
         assert re.fullmatch(r"(\*\*/)?[\w.*-]+", pattern), pattern
 
 
 @pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore", "train.py", "parameters.json"])
-def test_lines_end_as_linux_reads_them(name):
+def test_files_have_linux_line_endings(name):
     assert b"\r" not in (ROOT / name).read_bytes()
 
 
 @pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_the_studio_cli_accepts_the_parameters(path):
+def test_studio_cli_accepts_parameters_json(path):
     content = json.loads(path.read_text())
     assert (content["version"], content["type"]) == (1, "machine-learning")
     info = content["info"]
@@ -153,20 +153,20 @@ def test_the_studio_cli_accepts_the_parameters(path):
     assert info["imageInputScaling"] == "0..1"
     assert len(info["name"].strip()) >= 2 and info["description"].strip()
     assert info["indRequiresGpu"] is False
-    # the CLI asks for it when it is missing, and takes it for nothing else
+    # the CLI requires it for object detection and allows it for nothing else
     assert info.get("objectDetectionLastLayer") == ("fomo" if info["operatesOn"] == "object_detection" else None)
     flags = [item["param"] for item in content["parameters"]]
     assert len(set(flags)) == len(flags)
 
 
 @pytest.mark.parametrize("path", PARAMETER_FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_parameter_is_one_that_studio_can_show(path):
+def test_studio_can_show_every_parameter(path):
     for item in json.loads(path.read_text())["parameters"]:
         assert item.keys() <= PARAMETER_KEYS, item
         assert re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", item["param"]), item
         assert item["name"].strip() and item["help"].strip(), item
         assert isinstance(item["value"], VALUE_TYPES[item["type"]]), item
-        # bool is an int to Python, not to Studio
+        # bool is a subclass of int in Python, but not in Studio
         assert isinstance(item["value"], bool) == (item["type"] in ("boolean", "flag")), item
         assert item.get("section") in SECTIONS, item
         assert ("valid" in item) == (item["type"] == "select"), item

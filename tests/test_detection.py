@@ -30,59 +30,59 @@ def boxes(*rows):
     return np.array(rows, dtype=int).reshape(-1, 5)
 
 
-def test_an_object_fills_the_cell_of_its_centre():
+def test_cell_grid_marks_the_cell_of_the_centre():
     grid = cell_grid(boxes((1, 10, 20, 12, 8)), 2, 6, 48)
     assert grid.shape == (3, 6, 6)
     assert np.argwhere(grid[2]).tolist() == [[3, 2]]
     assert (grid.sum(axis=0) == 1).all()
 
 
-def test_the_smaller_of_two_objects_in_a_cell_counts():
+def test_cell_grid_keeps_the_smaller_of_two_objects_in_a_cell():
     target = cell_grid(boxes((1, 1, 1, 3, 3), (0, 0, 0, 6, 6)), 2, 6, 48)
     assert target[:, 0, 0].tolist() == [0, 0, 1]
 
 
-def test_an_object_at_the_far_edge_is_in_the_last_cell():
+def test_cell_grid_puts_an_object_at_the_far_edge_into_the_last_cell():
     assert cell_grid(boxes((0, 48, 48, 0, 0)), 2, 6, 48)[1, 5, 5] == 1
 
 
-def test_cells_around_a_centre_share_an_object_the_more_the_nearer():
-    # the centre lies a quarter of a cell right of and half a cell below the middle of the cell in column 1, row 2
+def test_shared_grid_gives_bilinear_weights_to_four_cells():
+    # the object's centre is 1/4 cell to the right of the centre of the cell in row 2, column 1, and 1/2 cell below it
     grid = shared_grid(boxes((1, 8, 20, 12, 8)), 2, 6, 48)
     assert grid[2, 2:4, 1:3].tolist() == [[0.375, 0.125], [0.375, 0.125]]
     assert grid[1:].sum() == 1 and (grid.sum(axis=0) == 1).all()
 
 
-def test_nothing_of_an_object_at_the_edge_is_lost():
+def test_shared_grid_keeps_the_whole_weight_at_the_edge():
     assert shared_grid(boxes((0, 0, 46, 2, 2)), 2, 6, 48)[1, 5, 0] == 1
 
 
-def test_a_crowded_cell_holds_shares_of_each_object():
+def test_shared_grid_normalises_a_crowded_cell():
     grid = shared_grid(boxes((0, 2, 2, 4, 4), (0, 3, 2, 2, 4), (1, 2, 2, 4, 4)), 2, 6, 48)
     assert grid[:, 0, 0] == pytest.approx([0, 2 / 3, 1 / 3])
 
 
-def test_training_shares_objects_where_peaks_are_to_be_found_and_not_where_cells_fuse():
+def test_targets_are_shared_for_peaks_and_not_for_fuse():
     labels = [boxes((0, 8, 20, 12, 8))]
     assert task(decode="peaks").targets(labels).unique().numel() > 2
     assert task(decode="fuse").targets(labels).unique().tolist() == [0, 1]
 
 
-def test_what_is_right_costs_nothing_also_where_it_is_shared():
+def test_softmax_loss_of_a_perfect_output_is_zero():
     one = task(decode="peaks")
     targets = one.targets([boxes((0, 9, 9, 9, 9), (1, 30, 20, 9, 9))])
     assert one.loss(targets.clamp_min(1e-9).log(), targets).item() == pytest.approx(0, abs=1e-6)
 
 
 @pytest.mark.parametrize("loss", ["softmax", "edge-impulse"])
-def test_what_is_right_costs_less_than_a_wrong_class_or_nothing(loss):
+def test_loss_is_lowest_for_the_true_class(loss):
     one = task(loss)
     right, other, nothing = (one.targets([row]) for row in (boxes((0, 9, 9, 9, 9)), boxes((1, 9, 9, 9, 9)), boxes()))
-    said = [one.loss((said * 2 - 1) * 5, right) for said in (right, other, nothing)]
-    assert said[0] < min(said[1:])
+    losses = [one.loss((output * 2 - 1) * 5, right) for output in (right, other, nothing)]
+    assert losses[0] < min(losses[1:])
 
 
-def test_edge_impulses_loss_is_the_mean_over_channels_with_objects_counting_a_hundred():
+def test_edge_impulse_loss_is_a_mean_with_weight_100_for_objects():
     targets = task().targets([boxes((0, 10, 20, 12, 8))])
     logits = torch.zeros_like(targets)
     cells = 36
@@ -91,30 +91,30 @@ def test_edge_impulses_loss_is_the_mean_over_channels_with_objects_counting_a_hu
 
 
 @pytest.mark.parametrize("loss", ["softmax", "edge-impulse"])
-def test_training_starts_from_how_often_there_is_an_object(loss):
+def test_initial_biases_follow_the_class_shares(loss):
     network = build_network(SHAPE)
     task(loss).start_from_priors(network, [boxes((0, 10, 20, 12, 8))] * 9 + [boxes()])
     bias = network.logits.bias.detach()
     assert bias[0] > bias[1] > bias[2]
 
 
-def test_the_best_epoch_is_the_one_that_finds_most():
+def test_a_higher_score_has_a_higher_merit():
     assert task().merit(loss=9.0, score=0.8) > task().merit(loss=0.1, score=0.7)
 
 
-def test_of_epochs_that_find_the_same_the_surest_is_the_best():
+def test_at_equal_score_a_lower_loss_has_a_higher_merit():
     assert task().merit(loss=0.1, score=1.0) > task().merit(loss=0.2, score=1.0)
 
 
 @pytest.mark.parametrize(("cut", "grid"), [("block_6_expand", 12), ("block_5", 12), ("block_3_expand", 24)])
 @pytest.mark.parametrize("attention", [False, True])
-def test_every_cut_gives_its_grid(cut, grid, attention):
+def test_each_cut_has_its_grid_size(cut, grid, attention):
     shape = NetworkShape(0.35, cut, 3, 4, 96, attention)
     assert shape.grid == grid
     assert build_network(shape).eval()(torch.zeros(2, 3, 96, 96)).shape == (2, 5, grid, grid)
 
 
-def test_boxes_move_with_what_they_surround():
+def test_boxes_move_with_their_objects():
     torch.manual_seed(0)
     augment = box_augmentation(48)
     image = torch.zeros(3, 48, 48)
@@ -128,20 +128,20 @@ def test_boxes_move_with_what_they_surround():
         assert np.abs(center - (y + height / 2, x + width / 2)).max() < 1.5
 
 
-def test_photos_with_boxes_are_moved_a_few_pixels_only():
+def test_box_augmentation_stays_within_its_limits():
     torch.manual_seed(0)
     augment = box_augmentation(100)
     moved = np.concatenate([augment(torch.zeros(3, 100, 100), boxes((0, 40, 40, 20, 20)))[1] for _ in range(200)])
     centers = moved[:, 1:3] + moved[:, 3:] / 2
-    # 6 % of the side, and as many shifts as left there are right
+    # shifts are at most 6 % of the side, and they are symmetric
     assert 5 < np.abs(centers - 50).max() < 7
     assert np.abs(centers.mean(0) - 50).max() < 1
-    # the box around one that is turned by 5 degrees and is a tenth larger or smaller
+    # a box around a box that is rotated by 5° and a tenth larger or smaller
     grown = np.cos(np.radians(5)) + np.sin(np.radians(5))
     assert 20 * 0.9 - 0.1 < moved[:, 3:].min() < 20 * 0.95 and 20 < moved[:, 3:].max() < 20 * 1.1 * grown + 0.1
 
 
-def test_what_is_mostly_outside_is_no_object_any_more():
+def test_boxes_mostly_outside_are_dropped():
     edges = np.array([[-8.0, 0, 10, 10], [-5, 0, 10, 10], [40, 40, 10, 10]])
     assert visible_boxes(np.array([0, 1, 2]), edges, 48).tolist() == [[1, 0, 0, 5, 10], [2, 40, 40, 8, 8]]
 
@@ -162,7 +162,7 @@ def detector(tmp_path_factory):
     return arrays, out, train(arrays, out, "--epochs", "12")
 
 
-def test_a_detector_is_trained_from_studios_boxes_without_being_told(detector):
+def test_studio_boxes_select_the_detection_task(detector):
     _, out, result = detector
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["task"] == "detection"
@@ -174,7 +174,7 @@ def test_a_detector_is_trained_from_studios_boxes_without_being_told(detector):
     assert len(metrics["detection"]["curve"]) == len(detections.THRESHOLDS)
 
 
-def test_a_detector_holds_four_operators_and_gives_a_grid_channels_last(detector):
+def test_a_detector_has_four_operators_and_outputs_a_grid_channels_last(detector):
     _, out, _ = detector
     from esp32_deploy.compile import graph
 
@@ -185,7 +185,7 @@ def test_a_detector_holds_four_operators_and_gives_a_grid_channels_last(detector
     assert model.outputs[0].scales[0] == 1 / 256
 
 
-def test_the_board_is_told_how_to_decode(detector):
+def test_deploy_json_contains_decoder_and_threshold(detector):
     _, out, _ = detector
     deploy = json.loads((out / "deploy.json").read_text())
     metrics = json.loads((out / "metrics.json").read_text())
@@ -194,19 +194,19 @@ def test_the_board_is_told_how_to_decode(detector):
     assert deploy["figures"]["f1"] == metrics["scores"]["validation"]["tflm_int8"]["f1"]
 
 
-def test_predictions_have_a_row_for_each_truth_and_each_detection(detector):
+def test_predictions_csv_has_a_row_per_true_box_and_detection(detector):
     arrays, out, _ = detector
     with (out / "predictions.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     truths = [box for image in json.loads((arrays / "Y_split_test.npy").read_text()) for box in image["boundingBoxes"]]
     assert sum(row["kind"] == "truth" for row in rows) == len(truths)
     int8 = json.loads((out / "metrics.json").read_text())["scores"]["validation"]["tflm_int8"]
-    said = [row for row in rows if row["kind"] == "int8"]
-    assert sum(row["matched"] == "1" for row in said) / len(said) == pytest.approx(int8["precision"])
+    detected = [row for row in rows if row["kind"] == "int8"]
+    assert sum(row["matched"] == "1" for row in detected) / len(detected) == pytest.approx(int8["precision"])
 
 
 def write_box_photos(folder):
-    # the drawn arrays as photos with Pascal VOC files: one half to train and to validate, the other to test
+    # writes the drawn arrays as photos with Pascal VOC files, in the folders train and test
     arrays = write_box_arrays(folder.parent)
     for place, split in {"train": "train", "test": "test"}.items():
         (folder / place).mkdir(parents=True)
@@ -225,19 +225,19 @@ def write_box_photos(folder):
 
 
 @pytest.fixture(scope="session")
-def judged_detector(tmp_path_factory):
+def detector_with_test_photos(tmp_path_factory):
     photos = write_box_photos(tmp_path_factory.mktemp("box_photos") / "photos")
-    out = tmp_path_factory.mktemp("judged")
+    out = tmp_path_factory.mktemp("test_photos")
     options = ["--epochs", "20", "--size", "48", "--loss", "edge-impulse", "--decode", "fuse"]
     return photos, out, train(photos, out, "--task", "detection", *options)
 
 
-def test_test_photos_judge_a_detector_that_learned_from_all_others_at_the_threshold_that_validation_chose(
-    judged_detector,
+def test_test_photos_score_a_detector_trained_on_all_others(
+    detector_with_test_photos,
 ):
-    _, out, result = judged_detector
+    _, out, result = detector_with_test_photos
     metrics = json.loads((out / "metrics.json").read_text())
-    assert "Training once more, on all 40 images" in result.stdout
+    assert "Training again for all epochs, on all 40 training and validation images" in result.stdout
     assert (list(metrics["scores"]), metrics["training"]["splits"]) == (["holdout"], ["train", "validation"])
     assert metrics["scores"]["holdout"]["tflm_int8"]["images"] == 40
     assert metrics["scores"]["holdout"]["tflm_int8"]["f1"] > 0.6
@@ -248,8 +248,8 @@ def test_test_photos_judge_a_detector_that_learned_from_all_others_at_the_thresh
     assert deploy["threshold"] == metrics["detection"]["threshold"]
 
 
-def test_a_detector_is_converted_again_from_its_weights(judged_detector, tmp_path):
-    _, out, _ = judged_detector
+def test_convert_recreates_the_files_of_a_detector(detector_with_test_photos, tmp_path):
+    _, out, _ = detector_with_test_photos
     again = shutil.copytree(out, tmp_path / "again")
     models = ["model.onnx", "model.tflite", "model_quantized_int8_io.tflite"]
     for name in [*models, "metrics.json", "deploy.json"]:
@@ -260,22 +260,22 @@ def test_a_detector_is_converted_again_from_its_weights(judged_detector, tmp_pat
         assert (again / name).read_bytes() == (out / name).read_bytes(), name
 
 
-def test_predicting_finds_what_the_scores_of_a_detector_counted(judged_detector, tmp_path):
-    photos, out, _ = judged_detector
+def test_predict_finds_the_objects_in_predictions_csv(detector_with_test_photos, tmp_path):
+    photos, out, _ = detector_with_test_photos
     result = CliRunner().invoke(
         block, ["predict", str(out / "model_quantized_int8_io.tflite"), str(photos / "test"), "--out", str(tmp_path)]
     )
     assert result.exit_code == 0, result.output
     with (out / "predictions.csv").open(newline="") as file:
-        said = Counter(row["label"] for row in csv.DictReader(file) if row["kind"] == "int8")
-    seen = Counter()
+        expected = Counter(row["label"] for row in csv.DictReader(file) if row["kind"] == "int8")
+    found = Counter()
     for line in result.stdout.splitlines():
         for count, label in re.findall(r"(\d+) (blue|green)", line):
-            seen[label] += int(count)
-    assert seen == said and len(list(tmp_path.glob("*.png"))) == 40
+            found[label] += int(count)
+    assert found == expected and len(list(tmp_path.glob("*.png"))) == 40
 
 
-def test_attention_runs_in_tflm_and_is_packaged_for_the_interpreter_which_is_said(tmp_path):
+def test_attention_uses_the_tflm_runtime(tmp_path):
     arrays, out = write_box_arrays(tmp_path), tmp_path / "out"
     result = train(
         arrays,
@@ -295,8 +295,8 @@ def test_attention_runs_in_tflm_and_is_packaged_for_the_interpreter_which_is_sai
     assert "BATCH_MATMUL" in metrics["footprint"]["operators"]
     assert metrics["footprint"]["tflm_arena_bytes"] > 0
     assert "tflm_int8" in metrics["scores"]["validation"]
-    assert "runs TensorFlow Lite Micro's interpreter, which --attention needs" in result.stdout
-    assert "some images are mirrored; where left and right differ, say --mirror 0" in result.stdout
+    assert "it uses TensorFlow Lite Micro's interpreter." in result.stdout
+    assert "some images are mirrored. If left and right differ in your photos, use --mirror 0" in result.stdout
     with zipfile.ZipFile(out / "sides.zip") as library:
         sources = [library.read(name).decode() for name in library.namelist() if name.endswith((".h", ".cpp"))]
     assert any("MicroMutableOpResolver" in source for source in sources)

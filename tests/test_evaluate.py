@@ -20,40 +20,40 @@ def test_scores_of_a_small_example():
     assert scores.per_class["b"] == evaluate.ClassScore(1.0, 0.5, pytest.approx(2 / 3), 2)
 
 
-def test_a_class_never_seen_nor_named_scores_zero():
+def test_an_absent_class_without_predictions_scores_zero():
     scores = evaluate.evaluate(np.array([[0.9, 0.1, 0.0]]), np.array([0]), ["a", "b", "c"])
     assert scores.per_class["c"] == evaluate.ClassScore(0.0, 0.0, 0.0, 0)
 
 
-def test_a_certain_mistake_costs_what_half_an_int8_step_allows():
+def test_loss_clips_probabilities_at_half_an_int8_step():
     loss = evaluate.cross_entropy(np.array([[1.0, 0.0]]), np.array([1]))
     assert loss == pytest.approx(-np.log((1 / 512) / (1 + 1 / 512)))
 
 
 @given(arrays.arrays(np.float32, (5, 3), elements=st.floats(0, 1, width=32)))
-def test_the_loss_is_finite_and_positive_for_any_output(probabilities):
+def test_loss_is_finite_and_not_negative_for_any_output(probabilities):
     loss = evaluate.cross_entropy(probabilities, np.array([0, 1, 2, 0, 1]))
     assert 0 <= loss <= np.log(512 * 3)
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=30), st.integers(0, 2**32 - 1))
-def test_accuracy_is_the_confusion_matrix_diagonal(labels, seed):
+def test_accuracy_equals_the_confusion_matrix_diagonal(labels, seed):
     probabilities = np.random.default_rng(seed).dirichlet([1, 1, 1], len(labels))
     scores = evaluate.evaluate(probabilities, np.array(labels), ["a", "b", "c"])
     assert scores.accuracy == pytest.approx(np.trace(scores.confusion) / len(labels))
 
 
-def test_a_conversion_that_computes_something_else_is_refused():
+def test_a_conversion_with_different_outputs_raises():
     evaluate.check_conversion(PROBABILITIES, PROBABILITIES + 1e-5, "a.onnx and a.tflite")
     with pytest.raises(BlockError, match=r"a.onnx and a.tflite differ by 0\.[0-9]+ in a probability"):
         evaluate.check_conversion(PROBABILITIES, PROBABILITIES[:, [1, 0, 2]], "a.onnx and a.tflite")
 
 
-def test_agreement_counts_equal_answers():
+def test_agreement_is_the_share_of_equal_classes():
     assert evaluate.agreement(PROBABILITIES, PROBABILITIES[[0, 1, 3, 3]]) == 0.75
 
 
-def test_features_are_predicted_a_batch_at_a_time():
+def test_features_are_predicted_in_batches():
     sizes = []
 
     def predict(images):

@@ -65,18 +65,20 @@ def finished(arrays, tmp_path_factory):
     return out, result
 
 
-def test_a_run_writes_exactly_its_files(finished):
+def test_run_writes_exactly_its_files(finished):
     out, _ = finished
     assert names(out) == FILES
 
 
-def test_a_run_prints_a_row_an_epoch_and_not_one_foreign_line(finished):
+def test_run_prints_a_row_per_epoch_and_no_library_output(finished):
     _, result = finished
     assert result.stderr == ""
     lines = result.stdout.splitlines()
-    assert lines[0] == "Warning: ignored, not options of this block: --mystery, 7"
+    assert lines[0] == "Warning: these arguments are ignored because they are not options of this block: --mystery, 7"
     assert sum(f"/{EPOCHS}  " in line for line in lines) == 2 * EPOCHS
-    again = "Training once more, on all 80 images and through all epochs: the 6 test images judge the result"
+    again = (
+        "Training again for all epochs, on all 80 training and validation images. The 6 test images measure the result"
+    )
     assert again in lines
     assert [line[:5] for line in lines if line.startswith("[")] == [f"[{n}/8]" for n in range(1, 9)]
     starts = (
@@ -90,13 +92,13 @@ def test_a_run_prints_a_row_an_epoch_and_not_one_foreign_line(finished):
         "[",
         "Warning",
         "On the board",
-        "Everything",
+        "All results",
     )
     assert [line for line in lines if line and not line.startswith(starts)] == []
     assert "\r" not in result.stdout and "\x1b" not in result.stdout
 
 
-def test_metrics_hold_every_runtime_on_every_judged_split(finished):
+def test_metrics_have_scores_of_every_runtime(finished):
     out, _ = finished
     metrics = json.loads((out / "metrics.json").read_text())
     assert metrics["classes"] == CLASSES
@@ -117,26 +119,26 @@ def test_metrics_hold_every_runtime_on_every_judged_split(finished):
     assert 0 <= metrics["float32_against_int8"]["holdout"]["agreement"] <= 1
 
 
-def test_the_board_is_told_what_it_needs(finished):
+def test_deploy_json_has_the_facts_for_the_board(finished):
     out, _ = finished
     deploy = json.loads((out / "deploy.json").read_text())
     assert deploy["labels"] == CLASSES == (out / "labels.txt").read_text().split()
     assert (deploy["task"], deploy["colour"], deploy["figures"]["split"]) == ("classification", "rgb", "holdout")
 
 
-def test_predictions_and_history_have_a_row_each(finished):
+def test_predictions_have_a_row_per_image_and_history_per_epoch(finished):
     out, _ = finished
     with (out / "predictions.csv").open(newline="") as file:
         predictions = list(csv.DictReader(file))
     assert [row["split"] for row in predictions] == ["holdout"] * 6
     metrics = json.loads((out / "metrics.json").read_text())
-    right = np.mean([row["label"] == row["int8_label"] for row in predictions])
-    assert right == pytest.approx(metrics["scores"]["holdout"]["tflm_int8"]["accuracy"])
+    accuracy = np.mean([row["label"] == row["int8_label"] for row in predictions])
+    assert accuracy == pytest.approx(metrics["scores"]["holdout"]["tflm_int8"]["accuracy"])
     with (out / "history.csv").open(newline="") as file:
         assert [row["number"] for row in csv.DictReader(file)] == [str(number + 1) for number in range(EPOCHS)]
 
 
-def test_the_onnx_file_is_what_studio_expects(finished):
+def test_onnx_model_is_as_studio_expects(finished):
     import onnx
 
     model = onnx.load(finished[0] / "model.onnx", load_external_data=False)
@@ -148,7 +150,7 @@ def test_the_onnx_file_is_what_studio_expects(finished):
     assert model.graph.node[-1].op_type == "Softmax"
 
 
-def test_all_runtimes_agree_and_the_int8_model_takes_pixels_minus_128(finished, arrays):
+def test_runtimes_agree_and_int8_input_is_pixel_minus_128(finished, arrays):
     from block.export import runtimes
     from esp32_deploy.compile import graph
 
@@ -165,7 +167,7 @@ def test_all_runtimes_agree_and_the_int8_model_takes_pixels_minus_128(finished, 
     assert image.scales == pytest.approx((1 / 255,)) and image.zero_points == (-128,)
 
 
-def test_the_int8_figures_are_tensorflow_lite_micros(finished, arrays):
+def test_int8_probabilities_equal_tensorflow_lite_reference_kernels(finished, arrays):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     from block.export import runtimes
@@ -183,7 +185,7 @@ def test_the_int8_figures_are_tensorflow_lite_micros(finished, arrays):
     assert np.array_equal(runtimes.tflm_predict(model)(images), np.stack(expected))
 
 
-def test_another_run_with_the_same_seed_gives_the_same_bytes_and_convert_makes_them_again(finished, arrays, tmp_path):
+def test_same_seed_and_convert_give_the_same_bytes(finished, arrays, tmp_path):
     out, _ = finished
     result = train("--data-directory", arrays, "--out-directory", tmp_path, "--epochs", EPOCHS, "--pretrained", 0)
     assert result.returncode == 0, result.stderr
@@ -198,60 +200,62 @@ def test_another_run_with_the_same_seed_gives_the_same_bytes_and_convert_makes_t
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
 
 
-def begun(data, out, **choices):
+def new_run(data, out, **choices):
     settings = Settings(data, out, **choices)
     outputs = contract.Outputs(out)
     return Run(settings, outputs, learn.read_data(settings, outputs), debug=False)
 
 
 @pytest.mark.parametrize(
-    ("write", "task", "held"),
+    ("write", "task", "labels"),
     [
-        (write_arrays, "detection", "hold a class for each image, from which only classification can be learned"),
-        (write_box_arrays, "classification", "hold boxes around objects, from which only detection can be learned"),
+        (write_arrays, "detection", "one class per image. They allow only classification."),
+        (write_box_arrays, "classification", "boxes around objects. They allow only detection."),
     ],
 )
-def test_a_task_that_the_arrays_contradict_is_refused(tmp_path, write, task, held):
+def test_task_that_does_not_fit_the_labels_is_refused(tmp_path, write, task, labels):
     arguments = ["--data-directory", write(tmp_path), "--out-directory", tmp_path / "out", "--task", task]
     result = train(*arguments)
     assert (result.returncode, result.stdout) == (1, "")
-    assert result.stderr.startswith(f"Error: --task {task}: the arrays in {tmp_path} {held}. Leave --task out, or name")
+    start = f"Error: --task {task}: the labels of the arrays in {tmp_path} are {labels} Leave --task out, or name"
+    assert result.stderr.startswith(start)
 
 
-def test_a_task_that_the_arrays_are_for_is_taken(block_directory, tmp_path):
-    learn.refuse_another_task(begun(block_directory, tmp_path / "out", photos=PhotoSettings(task="classification")))
+def test_task_that_fits_the_labels_is_accepted(block_directory, tmp_path):
+    learn.refuse_another_task(new_run(block_directory, tmp_path / "out", photos=PhotoSettings(task="classification")))
 
 
-def test_flags_for_other_data_are_named_in_a_line(block_directory, tmp_path, capsys):
+def test_flags_without_effect_are_one_warning(block_directory, tmp_path, capsys):
     photos = PhotoSettings(size=160, resize="crop", colour="grayscale", labels_from="name")
     choices = {"attention": True, "decode": "fuse", "loss": "edge-impulse", "photos": photos}
-    learn.warn_of_flags_without_effect(begun(block_directory, tmp_path / "out", **choices))
+    learn.warn_of_flags_without_effect(new_run(block_directory, tmp_path / "out", **choices))
     assert capsys.readouterr().out == (
-        "Warning: without effect on this data: --size, --resize, --colour, --labels-from (for photos; these are "
-        "arrays); --attention, --decode, --loss (for detection).\n"
+        "Warning: these options have no effect on this data: --size, --resize, --colour, --labels-from (only for "
+        "photos; this data is arrays); --attention, --decode, --loss (only for detection).\n"
     )
 
 
 @pytest.mark.parametrize("parameters", ["parameters.json", "variants/fomo/parameters.json"])
-def test_nothing_that_studio_passes_is_without_effect(tmp_path, capsys, parameters):
+def test_default_studio_parameters_give_no_warning(tmp_path, capsys, parameters):
     write = write_arrays if parameters == "parameters.json" else write_box_arrays
     items = json.loads((ROOT / parameters).read_text())["parameters"]
     choices = {item["param"].replace("-", "_"): item["value"] for item in items}
-    run = begun(write(tmp_path), tmp_path / "out", **choices | {"width": float(choices["width"])})
+    run = new_run(write(tmp_path), tmp_path / "out", **choices | {"width": float(choices["width"])})
     learn.refuse_another_task(run)
     learn.warn_of_flags_without_effect(run)
     assert capsys.readouterr().out == ""
 
 
-def test_flags_for_detection_are_named_for_photos_with_classes_too(tmp_path, capsys):
+def test_detection_flags_without_effect_on_photos_are_one_warning(tmp_path, capsys):
     photos = photo_folder(tmp_path / "photos")
-    run = begun(photos, tmp_path / "out", attention=True, photos=PhotoSettings(size=48))
+    run = new_run(photos, tmp_path / "out", attention=True, photos=PhotoSettings(size=48))
     capsys.readouterr()
     learn.warn_of_flags_without_effect(run)
-    assert capsys.readouterr().out == "Warning: without effect on this data: --attention (for detection).\n"
+    warning = "Warning: these options have no effect on this data: --attention (only for detection).\n"
+    assert capsys.readouterr().out == warning
 
 
-def test_a_run_on_flat_rows_is_finished_and_shown_without_the_info_file_that_came_from_elsewhere(tmp_path):
+def test_convert_and_report_on_flat_arrays_need_no_info_file(tmp_path):
     data, info = write_arrays(tmp_path / "data", inputShapeString="(48, 48, 3)"), tmp_path / "info.json"
     (data / "train_input.json").rename(info)
     for path in data.glob("X_*.npy"):
@@ -266,49 +270,49 @@ def test_a_run_on_flat_rows_is_finished_and_shown_without_the_info_file_that_cam
         (out / name).unlink()
     converted = CliRunner().invoke(block, ["convert", str(out)])
     assert converted.exit_code == 0, converted.output
-    assert names(out) == FILES and "Warning: everything but" not in converted.output
+    assert names(out) == FILES and "Warning: all results except" not in converted.output
     (out / "report.html").unlink()
     reported = CliRunner().invoke(block, ["report", str(out), "--data-directory", str(data)])
     assert reported.exit_code == 0, reported.output
     assert "report.html" in names(out)
 
 
-def test_convert_refuses_data_of_another_kind(finished, tmp_path):
+def test_convert_refuses_arrays_of_another_size(finished, tmp_path):
     other = write_arrays(tmp_path / "other", size=56)
     result = CliRunner().invoke(block, ["convert", str(finished[0]), "--data-directory", str(other)])
     assert result.exit_code == 1
-    assert "trained for size 48, the arrays in" in result.output
+    assert "trained for size 48, but the arrays in" in result.output
 
 
-def test_convert_without_a_run_says_what_is_missing(tmp_path):
+def test_convert_without_a_run_names_the_missing_file(tmp_path):
     result = CliRunner().invoke(block, ["convert", str(tmp_path)])
     assert result.exit_code == 1
     missing = tmp_path / "settings.json"
     assert (
-        result.output == f"Error: {missing} does not exist; name the output folder of a run that finished an epoch.\n"
+        result.output == f"Error: {missing} does not exist. Name the output folder of a run that finished an epoch.\n"
     )
 
 
-def test_convert_says_what_an_older_versions_settings_lack(finished, tmp_path):
+def test_convert_names_fields_missing_from_old_settings(finished, tmp_path):
     noted = json.loads((finished[0] / "settings.json").read_text())
     del noted["task"], noted["size"]
     (tmp_path / "settings.json").write_text(json.dumps(noted))
     result = CliRunner().invoke(block, ["convert", str(tmp_path)])
     assert result.exit_code == 1
-    assert "settings.json lacks size, task: an earlier version" in result.output
+    assert "settings.json lacks size, task. An earlier version" in result.output
 
 
-def test_the_arrays_of_a_moved_run_are_found_or_asked_for(arrays, tmp_path):
+def test_arrays_of_a_moved_run_are_found_or_requested(arrays, tmp_path):
     outputs = contract.Outputs(tmp_path)
     assert checkpoint.find_arrays(outputs, arrays, None) == arrays
-    with pytest.raises(BlockError, match="say where they are with --data-directory"):
+    with pytest.raises(BlockError, match="Name their folder with --data-directory"):
         checkpoint.find_arrays(outputs, tmp_path / "gone", None)
     write_arrays(outputs.prepared)
     assert checkpoint.find_arrays(outputs, tmp_path / "gone", None) == outputs.prepared
 
 
 class GivenLosses:
-    """A task whose validation losses are given; it notes what the validated networks answered."""
+    """A task with given validation losses. It stores the outputs of the validated networks."""
 
     def __init__(self, task, losses):
         self.targets, self.loss, self.merit = task.targets, task.loss, task.merit
@@ -319,13 +323,13 @@ class GivenLosses:
         return next(self.losses), 0.5
 
 
-def test_the_best_epochs_weights_are_kept_and_older_models_go(arrays, tmp_path, monkeypatch):
+def test_best_epoch_is_saved_and_older_models_are_deleted(arrays, tmp_path, monkeypatch):
     import torch
 
     for name in (*MODELS, "labels.txt"):
         (tmp_path / name).touch()
-    run = begun(arrays, tmp_path, epochs=3, pretrained=False)
-    # without test images, which would have it learn once more
+    run = new_run(arrays, tmp_path, epochs=3, pretrained=False)
+    # with test images a second network would be trained
     run = replace(run, data=replace(run.data, holdout=None))
     network, _ = fit.start(run)
     task = GivenLosses(fit.training_task(run, network), [2.0, 1.0, 3.0])
@@ -345,7 +349,7 @@ def copied(finished, tmp_path):
     return Path(shutil.copytree(finished[0], tmp_path / "out"))
 
 
-def test_models_that_cannot_be_judged_are_no_failure_and_become_a_library(copied, monkeypatch, capsys):
+def test_failed_scoring_is_a_warning_and_the_library_is_made(copied, monkeypatch, capsys):
     from block.measure import footprint
     from esp32_deploy import manifest
 
@@ -358,11 +362,11 @@ def test_models_that_cannot_be_judged_are_no_failure_and_become_a_library(copied
     learn.convert(copied)
     assert set(MODELS) <= names(copied) and names(copied).isdisjoint({"metrics.json", "report.html"})
     output = capsys.readouterr().out
-    assert "judging them failed: OSError: no memory" in output and output.count("Warning: ") == 1
+    assert "scoring them failed: OSError: no memory" in output and output.count("Warning: ") == 1
     with zipfile.ZipFile(copied / "vision_model.zip") as library:
-        told = library.read("vision_model/extras/deploy.json")
-    (copied / "told.json").write_bytes(told)
-    assert manifest.read(copied / "told.json").labels == tuple(CLASSES)
+        content = library.read("vision_model/extras/deploy.json")
+    (copied / "library.json").write_bytes(content)
+    assert manifest.read(copied / "library.json").labels == tuple(CLASSES)
 
 
 def test_weights_of_another_version_are_refused(copied):
@@ -370,11 +374,11 @@ def test_weights_of_another_version_are_refused(copied):
 
     content = torch.load(copied / "weights.pt", weights_only=True)
     torch.save({"state": content["state"], "facts": {"network": {}, "training": {}}}, copied / "weights.pt")
-    with pytest.raises(BlockError, match=r"weights\.pt has format 1, and this version reads format 2: another version"):
+    with pytest.raises(BlockError, match=r"weights\.pt was .* It has format 1, and this version reads format 2"):
         learn.convert(copied)
 
 
-def test_a_summary_that_fails_says_so_and_leaves_everything_there(copied, monkeypatch, capsys):
+def test_failed_summary_is_a_warning_and_keeps_all_files(copied, monkeypatch, capsys):
     from block.report import summary
 
     def broken(*_):
@@ -384,24 +388,24 @@ def test_a_summary_that_fails_says_so_and_leaves_everything_there(copied, monkey
     learn.convert(copied)
     assert names(copied) == FILES
     output = capsys.readouterr().out
-    assert f"Warning: everything lies in {copied}, but the summary failed: ValueError: no words" in output
-    assert "judging" not in output
+    assert f"Warning: all results are in {copied}, but the summary failed: ValueError: no words" in output
+    assert "scoring" not in output
 
 
-def test_an_export_that_computes_something_else_is_named_before_training(arrays, tmp_path, monkeypatch):
+def test_wrong_onnx_export_is_refused_before_training(arrays, tmp_path, monkeypatch):
     import torch
 
     from block.export import runtimes
     from block.pipeline import trial
 
-    run = begun(arrays, tmp_path, pretrained=False)
+    run = new_run(arrays, tmp_path, pretrained=False)
     network, _ = fit.start(run)
     monkeypatch.setattr(runtimes, "onnx_predict", lambda _: lambda images: np.zeros((len(images), 3)))
-    with pytest.raises(BlockError, match="The network and a trial export of it to ONNX differ by 0"):
+    with pytest.raises(BlockError, match="The network and its test export to ONNX differ by 0"):
         trial.check(run, network, fit.training_task(run, network), torch.device("cpu"))
 
 
-def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatch, capsys):
+def test_missing_imagenet_weights_are_one_warning(arrays, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("BLOCK_WEIGHTS", str(tmp_path / "none"))
     settings = Settings(arrays, tmp_path)
     run = Run(settings, contract.Outputs(tmp_path), reading.read(arrays), debug=False)
@@ -410,7 +414,7 @@ def test_missing_pretrained_weights_are_one_warning(arrays, tmp_path, monkeypatc
     output = capsys.readouterr().out
     assert output.count("Warning") == 1
     assert "has no ImageNet weights for width 0.35" in output
-    assert f"To get them: {console.command('-m', 'block', 'weights', '--width', 0.35)}\n" in output
+    assert f"To download the weights: {console.command('-m', 'block', 'weights', '--width', 0.35)}\n" in output
     assert facts.pretrained is None
 
 
@@ -426,7 +430,7 @@ def photo_folder(folder):
     return folder
 
 
-def test_a_folder_of_photos_becomes_a_model_by_relative_paths(tmp_path, monkeypatch):
+def test_photo_folder_with_relative_paths_gives_all_files(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photo_folder(tmp_path / "photos")
     photos, out = Path("photos"), Path("out")
@@ -436,7 +440,7 @@ def test_a_folder_of_photos_becomes_a_model_by_relative_paths(tmp_path, monkeypa
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     assert names(out) == FILES | {"prepared"}
-    assert f"{photos} is a folder of photos: preparing it into {out / 'prepared'}" in result.stdout
+    assert f"{photos} is a folder of photos. Writing its arrays to {out / 'prepared'}" in result.stdout
     deploy = json.loads((out / "deploy.json").read_text())
     assert (deploy["labels"], deploy["colour"], deploy["resize"]) == (["leaf", "rust"], "grayscale", "crop")
     converted = CliRunner().invoke(block, ["convert", "out"])
@@ -454,10 +458,13 @@ def test_a_folder_of_photos_becomes_a_model_by_relative_paths(tmp_path, monkeypa
         (["--data-directory", "empty"], "holds neither Studio's arrays (X_split_train.npy and the others) nor photos"),
         (["--data-directory", "data", "--epochs", "0"], "--epochs 0: choose 1 or more"),
         (["--data-directory", "data", "--info-file", "missing.json"], "missing.json does not exist"),
-        (["--data-directory", "data", "--out-directory", "data/train_input.json"], "Nothing can be written to"),
+        (
+            ["--data-directory", "data", "--out-directory", "data/train_input.json"],
+            "Cannot write to data/train_input.json",
+        ),
     ],
 )
-def test_errors_are_one_line_and_exit_with_one(tmp_path, monkeypatch, arguments, words):
+def test_error_is_one_line_and_exit_code_1(tmp_path, monkeypatch, arguments, words):
     from train import train as command
 
     monkeypatch.chdir(tmp_path)
@@ -470,7 +477,7 @@ def test_errors_are_one_line_and_exit_with_one(tmp_path, monkeypatch, arguments,
     assert "Traceback" not in result.output
 
 
-def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tmp_path, monkeypatch):
+def test_unexpected_error_is_one_line_unless_debug(block_directory, tmp_path, monkeypatch):
     from train import train as command
 
     def broken(*_arguments, **_options):
@@ -484,7 +491,7 @@ def test_unexpected_errors_are_one_line_too_unless_debugging(block_directory, tm
     assert isinstance(CliRunner().invoke(command, [*arguments, "--debug"]).exception, KeyError)
 
 
-def test_training_ends_early_enough_for_studios_limit(tmp_path):
+def test_training_deadline_reserves_time_for_export_and_scores(tmp_path):
     def deadline(limit):
         data = reading.read(write_arrays(tmp_path, size=96, maxTrainingTimeSeconds=limit))
         return fit.training_deadline(Run(Settings(tmp_path, tmp_path), None, data, debug=False), 0.0)
@@ -494,7 +501,7 @@ def test_training_ends_early_enough_for_studios_limit(tmp_path):
     assert deadline(None) is None
 
 
-def test_help_answers_without_a_heavy_import():
+def test_help_imports_no_large_library():
     program = (
         "import sys; from click.testing import CliRunner; import train; CliRunner().invoke(train.train, ['--help']);"
         "print(sorted({'torch', 'tensorflow', 'onnx', 'torchvision', 'matplotlib'} & set(sys.modules)))"

@@ -18,14 +18,14 @@ def checkout(tmp_path):
 
 
 def make(checkout, *arguments):
-    # without what a make that runs the tests tells the makes below it
+    # without the variables that a make which runs these tests passes on
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(
         ["make", *arguments], cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )
 
 
-def test_a_missing_python_is_one_line_with_the_ways_out(checkout):
+def test_missing_python_is_one_line_with_the_remedies(checkout):
     result = make(checkout, "venv", "PYTHON=python9.99")
     assert result.returncode != 0
     (line,) = result.stdout.splitlines()
@@ -33,7 +33,7 @@ def test_a_missing_python_is_one_line_with_the_ways_out(checkout):
     assert not (checkout / ".venv").exists()
 
 
-def test_an_index_for_cpu_wheels_reaches_pip_only_when_it_is_named(checkout):
+def test_torch_index_reaches_pip_only_if_it_is_set(checkout):
     index = "https://download.pytorch.org/whl/cpu"
     assert f"--extra-index-url {index} --editable" in make(checkout, "-n", "venv", f"TORCH_INDEX={index}").stdout
     assert "index-url" not in make(checkout, "-n", "venv").stdout

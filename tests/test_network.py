@@ -9,7 +9,7 @@ def classifier(width=0.35, cut="block_5", channels=3, classes=4):
     return Classifier(NetworkShape(width, cut, channels, classes, 96)).eval()
 
 
-def test_the_default_cut_at_full_width_has_the_seeds_parameters():
+def test_the_default_cut_at_width_1_has_56676_parameters():
     assert count_parameters(classifier(1.0)) == 56_676
 
 
@@ -23,19 +23,19 @@ def test_channels_scale_with_the_width(width, channels):
 
 @pytest.mark.parametrize("size", range(48, 321, 56))
 @pytest.mark.parametrize("channels", [1, 3])
-def test_any_size_and_colour_gives_logits(size, channels):
+def test_logits_have_the_same_shape_for_all_sizes_and_colours(size, channels):
     with torch.inference_mode():
         assert classifier(channels=channels)(torch.rand(2, channels, size, size)).shape == (2, 4)
 
 
 @pytest.mark.parametrize(("cut", "channels"), [("block_3_expand", 48), ("block_5", 16), ("block_6_expand", 96)])
-def test_every_cut_reduces_by_eight_and_the_earliest_by_four(cut, channels):
+def test_block_3_expand_downsamples_by_4_and_other_cuts_by_8(cut, channels):
     side = 24 if cut == "block_3_expand" else 12
     with torch.inference_mode():
         assert classifier(cut=cut).features(torch.rand(1, 3, 96, 96)).shape == (1, channels, side, side)
 
 
-def test_parameter_names_are_torchvisions():
+def test_parameter_names_equal_torchvisions():
     from block.model.torchvision_compat import import_transforms
 
     import_transforms()
@@ -55,7 +55,7 @@ def test_stride_two_layers_pad_right_and_bottom_only():
     assert counted[-1, -1] == 12
 
 
-def test_the_exported_form_gives_probabilities():
+def test_with_softmax_outputs_probabilities():
     with torch.inference_mode():
         probabilities = WithSoftmax(classifier())(torch.rand(3, 3, 48, 48))
     assert torch.allclose(probabilities.sum(1), torch.ones(3))

@@ -23,15 +23,15 @@ OPTION_TYPES = {
 KINDS = {"image": "parameters.json", "object_detection": "variants/fomo/parameters.json"}
 
 OTHER_DEFAULTS = {
-    # Studio decodes a detector's grid itself, by fusing
+    # Studio decodes the grid itself and uses fuse
     ("object_detection", "decode"): "fuse",
-    # what no given value stands for
+    # the command line has no default: it depends on the task
     ("image", "batch-size"): AUTO_BATCH_SIZES["classification"],
     ("object_detection", "batch-size"): AUTO_BATCH_SIZES["detection"],
 }
 
 
-def studio_commands(kind):
+def studio_options(kind):
     def command():
         pass
 
@@ -45,13 +45,13 @@ def parameters(kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_parameters_json_names_studios_options_in_order(kind):
-    assert list(parameters(kind)) == list(studio_commands(kind))
+def test_parameters_json_lists_the_studio_options_in_order(kind):
+    assert list(parameters(kind)) == list(studio_options(kind))
 
 
-@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in studio_commands(kind)])
-def test_parameters_json_has_the_options_type_default_and_choices(kind, name):
-    option, item = studio_commands(kind)[name], parameters(kind)[name]
+@pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind in KINDS for name in studio_options(kind)])
+def test_parameters_json_has_the_type_default_and_choices_of_each_option(kind, name):
+    option, item = studio_options(kind)[name], parameters(kind)[name]
     assert isinstance(item["value"], VALUE_TYPES[item["type"]])
     assert option.type.name in OPTION_TYPES[item["type"]]
     assert item["value"] == OTHER_DEFAULTS.get((kind, name), option.default)
@@ -60,7 +60,7 @@ def test_parameters_json_has_the_options_type_default_and_choices(kind, name):
         assert item["value"] in item["valid"]
 
 
-def test_train_py_never_names_the_flag_that_means_the_old_contract():
+def test_train_py_does_not_name_the_flag_of_the_old_studio_contract():
     assert "validation-set-size" not in (ROOT / "train.py").read_text()
 
 
@@ -78,11 +78,11 @@ def parse(*arguments):
     return seen
 
 
-def test_the_defaults_are_those_of_the_settings():
+def test_default_options_give_default_settings():
     assert parse()["settings"] == Settings(Path("in"), Path("out"))
 
 
-def test_what_studio_passes_is_understood():
+def test_studio_options_reach_the_settings():
     settings = parse("--info-file", "i.json", "--epochs", "5", "--augment", "0", "--width", "0.5", "--cut", "block_5")[
         "settings"
     ]
@@ -90,7 +90,7 @@ def test_what_studio_passes_is_understood():
     assert (settings.width, settings.cut) == (0.5, "block_5")
 
 
-def test_what_a_detector_is_told_is_understood():
+def test_detection_options_reach_the_settings():
     settings = parse("--attention", "1", "--decode", "fuse", "--loss", "edge-impulse", "--task", "detection")[
         "settings"
     ]
@@ -98,16 +98,16 @@ def test_what_a_detector_is_told_is_understood():
     assert settings.photos.task == "detection"
 
 
-def test_what_photos_become_is_understood():
+def test_photo_options_reach_the_settings():
     settings = parse("--size", "160", "--resize", "crop", "--color", "grayscale", "--labels-from", "name")["settings"]
     assert settings.photos == PhotoSettings(160, "crop", "grayscale", "name")
 
 
-def test_debugging_is_asked_for_with_a_bare_flag():
+def test_debug_is_a_flag_without_a_value():
     assert (parse()["debug"], parse("--debug")["debug"]) == (False, True)
 
 
-def test_the_other_name_of_the_info_file_is_understood():
+def test_input_file_is_another_name_of_info_file():
     assert parse("--input-file", "i.json")["settings"].info_file == Path("i.json")
 
 
@@ -129,29 +129,29 @@ def test_unknown_arguments_are_listed_with_a_suggestion():
         ({"library_name": "a" * 33}, "--library-name"),
     ],
 )
-def test_settings_refuse_in_flags(choice, flag):
+def test_invalid_setting_is_refused_by_its_flag(choice, flag):
     with pytest.raises(BlockError, match=flag):
         Settings(Path("in"), Path("out"), **choice)
 
 
 @pytest.mark.parametrize("name", ["class", "string", "setup", "WiFi", "a__b", "my_library", "fruit-spotter"])
-def test_a_name_that_no_arduino_library_can_have_is_refused_before_training(name):
+def test_invalid_library_name_is_refused_before_training(name):
     with pytest.raises(BlockError, match=rf"The library cannot be called '{name}': .* \(--library-name\)"):
         Settings(Path("in"), Path("out"), library_name=name)
 
 
 @pytest.mark.parametrize("size", [40, 97, 328])
-def test_sizes_that_the_network_cannot_take_are_refused(size):
+def test_invalid_input_size_is_refused(size):
     with pytest.raises(BlockError, match="--size"):
         PhotoSettings(size=size)
 
 
-def test_settings_survive_json():
+def test_settings_can_be_read_back_from_json():
     settings = Settings(Path("in"), Path("out"), Path("i.json"), width=1.0, photos=PhotoSettings(colour="grayscale"))
     assert from_dict(json.loads(json.dumps(settings.as_dict()))) == settings
 
 
-def test_edge_impulses_loss_asks_for_fusing():
-    with pytest.raises(BlockError, match="choose --decode fuse"):
+def test_edge_impulse_loss_requires_fuse():
+    with pytest.raises(BlockError, match="Choose --decode fuse"):
         Settings(Path("in"), Path("out"), loss="edge-impulse")
     assert Settings(Path("in"), Path("out"), loss="edge-impulse", decode="fuse").loss == "edge-impulse"

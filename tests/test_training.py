@@ -33,12 +33,12 @@ def trainer(*, network=None, images=24, **choices):
 
 
 def fit(trainer):
-    judged = []
-    history = trainer.fit(lambda epoch, network: judged.append((epoch, network)), lambda *_: None)
-    return history, judged
+    calls = []
+    history = trainer.fit(lambda epoch, network: calls.append((epoch, network)), lambda *_: None)
+    return history, calls
 
 
-def test_a_network_learns_what_can_be_learned():
+def test_a_network_learns_an_easy_task():
     history, _ = fit(trainer(epochs=25, images=48, learning_rate=0.01))
     assert history[-1].score == 1.0
     assert history[-1].validation_loss < 0.3 < history[0].validation_loss
@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_weights():
     assert not all(torch.equal(one[name], different[name]) for name in one)
 
 
-def test_an_epoch_shows_no_image_twice_and_all_but_those_that_fill_no_batch():
+def test_an_epoch_uses_each_image_once_in_full_batches():
     whole, partial, few = trainer(images=24), trainer(images=30), trainer(images=5)
     assert [len(one) for one, _ in whole._batches()] == [8, 8, 8]
     assert len({image.numpy().tobytes() for images, _ in whole._batches() for image in images}) == 24
@@ -66,7 +66,7 @@ def test_an_epoch_shows_no_image_twice_and_all_but_those_that_fill_no_batch():
     assert [len(one) for one, _ in few._batches()] == [5]
 
 
-def test_the_judged_network_is_judged_as_it_will_be_used():
+def test_validation_uses_evaluation_mode_and_changes_no_weights():
     one = trainer(epochs=1)
     modes = []
     one.averaged.register_forward_hook(lambda module, *_: modes.append([m.training for m in module.modules()]))
@@ -77,17 +77,16 @@ def test_the_judged_network_is_judged_as_it_will_be_used():
     assert all(torch.equal(before[name], value) for name, value in one.averaged.state_dict().items())
 
 
-def test_a_mistake_on_a_rare_class_costs_more():
+def test_an_error_on_a_rare_class_has_a_higher_loss():
     labels = np.array([0] * 16 + [1] * 4)
     task = ClassificationTask(labels, 2, cross_entropy)
-    sure_of_common, sure_of_rare = torch.tensor([[3.0, -3.0]]), torch.tensor([[-3.0, 3.0]])
-    both = torch.cat([sure_of_common, sure_of_rare])
-    only_rare_wrong = task.loss(torch.cat([sure_of_common] * 2), torch.tensor([0, 1]))
-    only_common_wrong = task.loss(torch.cat([sure_of_rare] * 2), torch.tensor([0, 1]))
-    assert only_rare_wrong > only_common_wrong > task.loss(both, torch.tensor([0, 1]))
+    common, rare = torch.tensor([[3.0, -3.0]]), torch.tensor([[-3.0, 3.0]])
+    rare_wrong = task.loss(torch.cat([common, common]), torch.tensor([0, 1]))
+    common_wrong = task.loss(torch.cat([rare, rare]), torch.tensor([0, 1]))
+    assert rare_wrong > common_wrong > task.loss(torch.cat([common, rare]), torch.tensor([0, 1]))
 
 
-def test_a_validation_loss_that_is_no_number_stops_too():
+def test_a_nan_validation_loss_raises():
     class Broken(nn.Linear):
         def forward(self, x):
             return super().forward(x.mean((2, 3))) * (1.0 if self.training else float("nan"))
@@ -96,32 +95,32 @@ def test_a_validation_loss_that_is_no_number_stops_too():
         fit(trainer(network=Broken(3, 3)))
 
 
-def test_a_loss_that_is_no_number_stops_with_a_hint():
+def test_a_nan_training_loss_raises_with_a_lower_learning_rate():
     class Broken(nn.Linear):
         def forward(self, x):
             return super().forward(x.mean((2, 3))) * float("nan")
 
-    with pytest.raises(BlockError, match=r"became nan in epoch 1; try a lower learning rate, such as .* 0.0003"):
+    with pytest.raises(BlockError, match=r"became nan in epoch 1. Try a lower learning rate, for example .* 0.0003"):
         fit(trainer(network=Broken(3, 3)))
 
 
-def test_time_ends_training_early_with_a_whole_schedule():
+def test_a_deadline_shortens_training_but_not_the_schedule():
     limited = trainer(epochs=100_000, deadline=time.monotonic() + 3)
     history, _ = fit(limited)
     assert 2 <= len(history) < 1000
     assert history[-1].learning_rate < 0.1 * limited.recipe.learning_rate
 
 
-def test_a_deadline_that_has_passed_still_leaves_one_judged_epoch():
-    history, judged = fit(trainer(epochs=5, deadline=time.monotonic() - 1))
-    assert len(history) == len(judged) == 1
+def test_a_passed_deadline_still_trains_one_validated_epoch():
+    history, calls = fit(trainer(epochs=5, deadline=time.monotonic() - 1))
+    assert len(history) == len(calls) == 1
     assert history[0].is_best
 
 
-def test_every_step_is_told():
+def test_every_step_is_reported():
     steps = []
     trainer(epochs=1).fit(lambda *_: None, lambda *step: steps.append(step))
-    # and the one batch that validates
+    # three training steps and one validation batch
     assert steps == [(1, 1, 3), (1, 2, 3), (1, 3, 3), (1, 3, 3)]
 
 
@@ -134,7 +133,7 @@ def test_the_learning_rate_rises_then_falls():
     assert shares[-1] < 0.01
 
 
-def test_rare_classes_weigh_more_and_absent_ones_nothing():
+def test_class_weights_are_higher_for_rare_classes_and_zero_for_absent_ones():
     weights = class_weights(np.array([0] * 16 + [1] * 4), 3)
     assert weights[1] / weights[0] == pytest.approx(2)
     assert weights[2] == 0
@@ -142,12 +141,12 @@ def test_rare_classes_weigh_more_and_absent_ones_nothing():
 
 
 def test_training_uses_no_worker_processes():
-    # Studio's /dev/shm is too small for a DataLoader's workers
+    # Studio's /dev/shm is too small for the workers of a DataLoader
     assert "DataLoader" not in Path(training.__file__).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("mirror", [True, False])
-def test_images_are_mirrored_only_where_they_may_be(mirror):
+def test_images_are_mirrored_only_if_mirror_is_set(mirror):
     torch.manual_seed(0)
     image = torch.zeros(3, 48, 48)
     image[:, :, 24:] = 1
@@ -159,7 +158,7 @@ def test_images_are_mirrored_only_where_they_may_be(mirror):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_augmented_images_keep_shape_and_range_and_differ(channels):
+def test_augmentation_is_random_and_keeps_shape_and_range(channels):
     torch.manual_seed(0)
     image = torch.rand(channels, 48, 48)
     augment = photo_augmentation()

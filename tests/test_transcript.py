@@ -11,7 +11,7 @@ EPOCH, HEARTBEAT = re.compile(r"[* ] +\d+/\d+ "), re.compile(r"  .*(so far$|: st
 
 
 def shape(text, out):
-    """What a line says without its figures; rows of a table become one, signs of life and warnings none."""
+    """The lines of `text` without figures. Table rows are merged to one; heartbeat lines and warnings are left out."""
     shapes = []
     for line in text.replace(out, "OUT").splitlines():
         if HEARTBEAT.match(line) or line.startswith("Warning: "):
@@ -22,7 +22,7 @@ def shape(text, out):
             kind = "a row of figures"
         else:
             line = re.sub(r"\d[\d.,]*", "#", re.sub(r"\S*python\S*", "PYTHON", line))
-            # what a network starts from and how wide a column is depends on the machine
+            # The initial weights and the widths of columns depend on the machine.
             kind = re.sub(r" +", " ", re.sub(r", (random|ImageNet) weights.*", "", line))
         if shapes[-1:] != [kind]:
             shapes.append(kind)
@@ -42,16 +42,16 @@ def run(tmp_path_factory):
     return shape(text, str(folder))
 
 
-def test_the_transcript_of_the_demo_is_what_a_run_says(run):
-    # between the command that make shows last and what make itself says at the end
+def test_demo_transcript_equals_the_output_of_a_run(run):
+    # compared lines: from the first line of the demo to the last line of the run, without the commands that make prints
     text = TRANSCRIPT.read_text(encoding="utf-8")
     said = [line for line in text.splitlines() if not line.startswith((".venv/bin/python ", "  --library-name "))]
     begin = next(number for number, line in enumerate(said) if line.startswith("Drew "))
-    end = next(number for number, line in enumerate(said) if line.startswith("Next: the same with your own photos"))
+    end = next(number for number, line in enumerate(said) if line.startswith("Next: sort your own photos"))
     assert shape("\n".join(said[begin : end - 1]), "demo") == run
 
 
-def test_the_transcript_is_plain_text_without_a_machines_paths():
+def test_demo_transcript_has_no_control_characters_and_no_absolute_paths():
     text = TRANSCRIPT.read_text(encoding="utf-8")
     assert "\x1b" not in text and "\r" not in text
     assert not re.search(r"(?<![\w.])/(?!python)[a-z]+/", text)

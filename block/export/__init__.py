@@ -1,1 +1,1 @@
-"""Files that a board can run, and the runtimes that run them here."""
+"""Exports the network to ONNX and TensorFlow Lite, and runs the exported files."""

@@ -1,4 +1,4 @@
-"""torch to ONNX to SavedModel to TensorFlow Lite, float32 and int8; imports its converters late, they are heavy."""
+"""Converts torch to ONNX, SavedModel and TensorFlow Lite (float32, int8). Slow libraries are imported in functions."""
 
 import contextlib
 import os
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 ONNX_OPSET = 17
 CALIBRATION_IMAGES = 200
 ROUNDING_IMAGES = 48
-# with 0.0 and 1.0 among the calibration pixels the input gets exactly this, and int8 = pixel - 128 on a board
+# calibration pixels 0.0 and 1.0 give the input exactly these values; on a board int8 = pixel - 128
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
-# onnx2tf looks for this file before it downloads one
+# onnx2tf reads this file; without it, onnx2tf downloads one
 ONNX2TF_SAMPLES = (20, 128, 128, 3)
 ONNX2TF_SAMPLES_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
 
 
 def calibration_images(features: np.ndarray, count: int = CALIBRATION_IMAGES) -> np.ndarray:
-    """Images that set the int8 ranges: evenly spread training images, then a black and a white one.
+    """Images that set the int8 ranges: evenly spaced training images, then a black and a white one.
 
-    `features` (N, H, W, C) float32 0..1; returns (at most count + 2, H, W, C).
+    `features` (N, H, W, C) are float32 0..1. Returns (at most count + 2, H, W, C).
     """
     rows = np.unique(np.linspace(0, len(features) - 1, min(count, len(features))).round().astype(int))
     black = np.zeros_like(features[:1])
@@ -41,7 +41,7 @@ def calibration_images(features: np.ndarray, count: int = CALIBRATION_IMAGES) ->
 
 
 def to_onnx(network: "nn.Module", size: int, channels: int, path: Path) -> None:
-    """Writes one ONNX file, weights inside: input (1, channels, size, size) float32 0..1, output probabilities."""
+    """Writes one ONNX file with its weights. Input: (1, channels, size, size) float32 0..1. Output: probabilities."""
     import onnx
     import onnxsim
     import torch
@@ -49,7 +49,7 @@ def to_onnx(network: "nn.Module", size: int, channels: int, path: Path) -> None:
     network = network.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     example = torch.zeros(1, channels, size, size)
     with replacing(path) as temporary, warnings.catch_warnings():
-        # the exporter warns that it is the legacy one, which is chosen: its files are the same every time
+        # hides the warning about the legacy exporter, which is used because its files are reproducible
         warnings.simplefilter("ignore")
         torch.onnx.export(
             network,
@@ -63,20 +63,23 @@ def to_onnx(network: "nn.Module", size: int, channels: int, path: Path) -> None:
         )
         simplified, is_same = onnxsim.simplify(onnx.load(temporary))
         if not is_same:
-            raise BlockError("onnxsim changed what the network computes; please report this with your settings.")
+            raise BlockError("onnxsim changed the outputs of the network. Please report this with your settings.")
         onnx.save(simplified, temporary)
 
 
 def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: np.ndarray) -> None:
-    """Converts model.onnx to a SavedModel folder and a float32 .tflite; `samples` (N, H, W, C) are real images."""
+    """Converts model.onnx to a SavedModel folder and a float32 .tflite. `samples` (N, H, W, C) are real images.
+
+    Raises BlockError if onnx2tf fails.
+    """
     _quiet_tensorflow()
     import onnx2tf
     import tensorflow as tf
     import tf_keras
 
-    # Keras numbers its layers through a whole process and the numbers end up in the file
+    # Keras numbers layers across the whole process and writes the numbers into the file; this resets them
     tf_keras.backend.clear_session()
-    # onnx2tf rewrites its input file and looks for its sample images in the working folder
+    # onnx2tf overwrites its input file and reads its sample images from the working folder
     with tempfile.TemporaryDirectory() as scratch:
         np.save(Path(scratch, ONNX2TF_SAMPLES_FILE), _onnx2tf_samples(samples))
         shutil.copyfile(onnx_path, Path(scratch, "model.onnx"))
@@ -86,13 +89,13 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
                     input_onnx_file_path="model.onnx",
                     not_use_onnxsim=True,
                     output_signaturedefs=True,
-                    # it would write the network several times over, as float16 too
+                    # otherwise it writes the network several times, also as float16
                     disable_model_save=True,
                     non_verbose=True,
                     verbosity="error",
                 )
-            except SystemExit as error:  # its way to say that it could not
-                raise BlockError(f"onnx2tf could not convert {onnx_path}; --debug shows what it printed.") from error
+            except SystemExit as error:  # onnx2tf exits if it fails
+                raise BlockError(f"onnx2tf could not convert {onnx_path}. --debug shows its output.") from error
     (image,) = network.inputs
     archive = tf_keras.export.ExportArchive()
     archive.add_endpoint("serving_default", network.__call__, [tf.TensorSpec(image.shape, image.dtype, image.name)])
@@ -102,9 +105,9 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
 
 
 def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray) -> None:
-    """Quantizes a SavedModel to int8 with int8 input and output; `calibration` (N, H, W, C) float32 0..1.
+    """Quantizes a SavedModel to int8 with int8 input and output. `calibration` (N, H, W, C) is float32 0..1.
 
-    Raises BlockError when the result is not what the board's fast path expects.
+    Raises BlockError if a board cannot use the result.
     """
     _quiet_tensorflow()
     import tensorflow as tf
@@ -124,19 +127,19 @@ def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray) -> No
 
 
 def check_for_board(path: Path) -> None:
-    """Raises BlockError unless the int8 model holds only operators that a library can run, and takes pixel - 128."""
+    """Raises BlockError if a library cannot run an operator of the int8 model, or if its input is not pixel - 128."""
     model = graph.read(path)
-    strange = sorted(set(model.operator_names) - STREAMED - INTERPRETED)
-    if strange:
+    unsupported = sorted(set(model.operator_names) - STREAMED - INTERPRETED)
+    if unsupported:
         raise BlockError(
-            f"The int8 model holds {', '.join(strange)}, which the board's code does not expect; "
-            "please report this with your settings."
+            f"The int8 model contains operators that the board's code does not support: {', '.join(unsupported)}. "
+            "Please report this with your settings."
         )
     image = model.inputs[0]
     if not np.allclose(image.scales, INPUT_SCALE, rtol=1e-6) or image.zero_points != (INPUT_ZERO_POINT,):
         raise BlockError(
-            f"The int8 model's input has scale {image.scales} and zero point {image.zero_points}, not "
-            "1/255 and -128; were black and white among the calibration images?"
+            f"The int8 model's input has scale {image.scales} and zero point {image.zero_points}. The board needs "
+            "1/255 and -128. Check that the calibration images include a black and a white one."
         )
 
 
@@ -148,6 +151,6 @@ def _onnx2tf_samples(samples: np.ndarray) -> np.ndarray:
 
 
 def _quiet_tensorflow() -> None:
-    # read by TensorFlow's native libraries when they are loaded
+    # TensorFlow's native libraries read these variables when they are loaded
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -1,7 +1,7 @@
-"""One `predict(images)` for each runtime, so that one evaluation serves them all.
+"""One function `predict(images)` for each runtime, so that all runtimes are evaluated in the same way.
 
-Images are (N, H, W, C) float32 in 0..1 whatever the runtime wants inside; probabilities come back as float32,
-(N, classes). Each runtime is imported when it is asked for.
+Images are (N, H, W, C) float32 in 0..1 for every runtime. Probabilities are float32: (N, classes), or grids
+(N, H/cell, W/cell, 1 + classes) from a detector. Each runtime is imported only when it is used.
 """
 
 import os
@@ -23,7 +23,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 
 
 def torch_predict(network: "nn.Module") -> Predict:
-    """Runs a network that gives probabilities, such as WithSoftmax, on the CPU."""
+    """Runs a network that outputs probabilities, such as WithSoftmax, on the CPU."""
     import torch
 
     network = network.cpu().eval()
@@ -69,7 +69,7 @@ def tflite_float32_predict(path: Path) -> Predict:
 
 
 def tflm_predict(path: Path) -> Predict:
-    """Runs the int8 model with TensorFlow Lite Micro's reference kernels: what a board computes, bit for bit."""
+    """Runs the int8 model with TensorFlow Lite Micro's reference kernels. A board computes the same, bit for bit."""
     interpreter = tflm_interpreter(path)
     image_details, output_details = interpreter.get_input_details(0), interpreter.get_output_details(0)
 
@@ -80,7 +80,7 @@ def tflm_predict(path: Path) -> Predict:
 
 
 def tflm_interpreter(path: Path) -> Any:
-    """TensorFlow Lite Micro's interpreter on a model file; raises BlockError when it refuses the model."""
+    """Loads a model file into TensorFlow Lite Micro's interpreter. Raises BlockError if it refuses the model."""
     with captured_stderr() as stderr:
         try:
             return tflm.load(path)
@@ -91,7 +91,7 @@ def tflm_interpreter(path: Path) -> Any:
 
 @contextmanager
 def captured_stderr() -> Iterator[Callable[[], str]]:
-    """Catches what native code writes to standard error; the value gives the text so far."""
+    """Captures what native code writes to standard error. Yields a function that returns the text so far."""
     with TemporaryFile() as file:
 
         def text() -> str:
@@ -108,13 +108,13 @@ def captured_stderr() -> Iterator[Callable[[], str]]:
 
 
 def quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """Float32 to the int8 of a tensor: round(value / scale) + zero point, halves to even, clamped."""
+    """Converts float32 to a tensor's int8: round(value / scale) + zero point, clamped. Halves round to even."""
     scale, zero_point = _scale_and_zero_point(details)
     return np.clip(np.rint(values / scale) + zero_point, -128, 127).astype(np.int8)
 
 
 def dequantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """int8 of a tensor to float32: (value - zero point) * scale."""
+    """Converts a tensor's int8 to float32: (value - zero point) * scale."""
     scale, zero_point = _scale_and_zero_point(details)
     return (values.astype(np.float32) - zero_point) * scale
 

@@ -1,1 +1,1 @@
-"""What a model is worth: accuracy and footprint."""
+"""Computes the scores and the memory footprint of a model."""

@@ -1,6 +1,6 @@
-"""Grids of probabilities become objects, by integers alone: `esp32_deploy/kernels/decode.h` is its twin on the board.
+"""Decodes a grid of probabilities into objects with integers only, exactly as `esp32_deploy/kernels/decode.h` does.
 
-Channel 0 of a grid is background. Probabilities count in 256ths, the steps of an int8 softmax, whatever the runtime.
+Channel 0 of a grid is background. For every runtime, probabilities count in 256ths, the steps of an int8 softmax.
 """
 
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ import numpy as np
 from esp32_deploy.words import SCORE_STEPS, Decode, least_score
 
 MOST_SCORE = SCORE_STEPS - 1
-"""The largest value of an int8 softmax, in 256ths."""
+"""The largest output of an int8 softmax, in 256ths. It stands for probability 1."""
 
 
 @dataclass(frozen=True)
 class Detection:
-    """One object: `label` is a class index (0 is the first class), the rest in px of the network's input."""
+    """One object. Label 0 is the first class, `score` is 0..1, the other fields are in px of the network's input."""
 
     label: int
     score: float
@@ -29,7 +29,7 @@ class Detection:
 
 
 class Part(NamedTuple):
-    """What an object takes of a cell, in 256ths."""
+    """The part of a cell that belongs to an object, in 256ths."""
 
     row: int
     column: int
@@ -37,16 +37,19 @@ class Part(NamedTuple):
 
 
 def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> list[Detection]:
-    """The objects of one image's grid (H, W, classes + 1), the surest first, then by class, row and column of the first
-    of their cells; what is equal in all of these stays as it was found.
+    """Finds the objects in one image's grid (H, W, classes + 1).
 
-    fuse:  every cell of at least `threshold` is a rectangle; those of a class that overlap or touch, corners included,
-           grow together until none do. The centre is the rectangle's, the score that of its surest cell.
-    peaks: the two by two cells with the most probability are an object if they reach `threshold` together, for training
-           shares an object among the cells around its centre (block/model/detection.py). It takes one whole
-           probability away with it, from the surest cells first; then the next most probable cells are looked at. The
-           centre is the mean of the centres of its cells, weighted by what it takes; the box is that of those of
-           which it takes at least half as much as of the surest.
+    The object with the highest score comes first. Equal scores are sorted by class, then by row and column of the
+    object's first cell. Objects that are still equal stay in the order of their detection.
+
+    fuse:  Each cell that reaches `threshold` is a rectangle. Rectangles of a class that overlap or touch, corners
+           included, are merged until no two touch. An object's centre is that of its rectangle, and its score is the
+           largest of its cells.
+    peaks: The 2x2 window of cells with the largest sum is an object if the sum reaches `threshold`, because training
+           spreads an object over the cells around its centre (block/model/detection.py). The sum, at most probability
+           1, is subtracted from the cells, from the largest first. Then the search starts again. An object's centre is
+           the mean of its cells' centres, weighted by the parts subtracted. Its box holds the cells whose part is at
+           least half of the largest part.
     """
     steps = to_steps(grid)
     least = least_score(threshold)
@@ -55,7 +58,7 @@ def decode(grid: np.ndarray, threshold: float, cell_px: int, how: Decode) -> lis
 
 
 def to_steps(probabilities: np.ndarray) -> np.ndarray:
-    """Probabilities in 256ths (int32), as int8 softmax outputs + 128 have them."""
+    """Converts probabilities to 256ths (int32). They equal the outputs of an int8 softmax + 128."""
     return np.minimum(np.rint(probabilities * SCORE_STEPS), MOST_SCORE).astype(np.int32)
 
 
@@ -75,13 +78,13 @@ def find_peaks(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
 
 
 def _two_by_two(plane: np.ndarray) -> np.ndarray:
-    """Sums of two by two cells; of the one row or column of a grid that has no two."""
+    """Sums of 2x2 windows of cells. The windows of a grid with one row or one column are narrower."""
     rows = plane[:-1] + plane[1:] if len(plane) > 1 else plane
     return rows[:, :-1] + rows[:, 1:] if rows.shape[1] > 1 else rows
 
 
 def take_object(plane: np.ndarray, top: int, left: int, score: int) -> list[Part]:
-    """What an object takes of two by two cells, which lose it: its score, from the surest first."""
+    """Subtracts an object's score from its 2x2 window, from the largest cell first. Returns the part of each cell."""
     height, width = plane.shape
     cells = [(row, column) for row in (top, top + 1) for column in (left, left + 1) if row < height and column < width]
     taken, rest = [], score
@@ -104,7 +107,7 @@ def _peak(score: int, label: int, taken: list[Part], cell_px: int) -> Detection:
         rows[0] * cell_px,
         (columns[-1] - columns[0] + 1) * cell_px,
         (rows[-1] - rows[0] + 1) * cell_px,
-        # twice the position of a cell's centre is a whole number of cells
+        # a cell's centre lies at half a cell: twice its position is an integer
         sum(part.steps * (2 * part.column + 1) for part in taken) * cell_px // (2 * score),
         sum(part.steps * (2 * part.row + 1) for part in taken) * cell_px // (2 * score),
     )
@@ -135,7 +138,7 @@ def find_fused(steps: np.ndarray, least: int, cell_px: int) -> list[Detection]:
 
 
 def _add(rectangles: list[tuple[int, int, int, int, int]], new: tuple[int, int, int, int, int]) -> None:
-    """Adds a rectangle to those of a class, none of which touch; whatever it touches becomes one with it."""
+    """Adds a rectangle to those of a class, no two of which touch. It is merged with all that it touches."""
     while True:
         touched = [one for one in rectangles if _touch(one, new)]
         if not touched:

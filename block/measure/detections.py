@@ -1,4 +1,4 @@
-"""Found, missed and made up: what grids of probabilities are worth against true boxes."""
+"""Detection metrics: scores the grids of a detector against true boxes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -11,16 +11,16 @@ from block.measure.decode import Detection, decode
 from block.measure.evaluate import ratios
 from esp32_deploy.words import Decode
 
-# a threshold that splits validation photos best is looked for among these
+# the confidence thresholds that are tried on the validation split
 THRESHOLDS = tuple(step / 40 for step in range(4, 39))
-# Edge Impulse's own way of counting: decode at 0.5 by fusing, a hit within a fifth of the image's side
+# Edge Impulse's scoring: decoder "fuse" at threshold 0.5; a hit lies within a fifth of the image's side
 EI_THRESHOLD, EI_DISTANCE = 0.5, 0.2
 EI_DECODE: Decode = "fuse"
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class was found; a ratio without a denominator is 0. `count_error` is per photo, absolute."""
+    """Scores of one class. A ratio with denominator 0 is 0. `count_error` is the mean error of a photo's count."""
 
     precision: float
     recall: float
@@ -33,10 +33,11 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class DetectionScores:
-    """What one runtime scored on one split.
+    """Scores of one runtime on one split.
 
-    precision, recall and f1 count all objects alike; `count_error` is the mean of the classes'. `confusion` rows are
-    true classes, columns predicted ones, index 0 is background. `ei_f1` is Edge Impulse's definition.
+    `precision`, `recall` and `f1` give all objects the same weight. `count_error` is the mean over the classes. Rows of
+    `confusion` are true classes, columns are predicted classes, and index 0 is background. `ei_f1` is F1 as Edge
+    Impulse defines it.
     """
 
     f1: float
@@ -55,7 +56,7 @@ class DetectionScores:
 
 @dataclass(frozen=True)
 class Match:
-    """Which detections of a photo found which truths: indices, -1 for none."""
+    """Pairs of detections and true boxes of a photo, as indices. -1 means that there is no partner."""
 
     truth_of: np.ndarray  # (detections,)
     detection_of: np.ndarray  # (truths,)
@@ -64,7 +65,7 @@ class Match:
 def match(detections: Sequence[Detection], boxes: np.ndarray) -> Match:
     """Pairs detections with true boxes (n, 5) of class, x, y, width, height in px.
 
-    A truth is found when the centre of a detection of its class lies in its box; each is used once, nearest first.
+    A pair has the same class, and the detection's centre lies in the box. Each is used once, the nearest pairs first.
     """
     labels, centers = _labels_and_centers(detections)
     return _pair(centers, boxes, labels[:, None] == boxes[None, :, 0])
@@ -73,7 +74,7 @@ def match(detections: Sequence[Detection], boxes: np.ndarray) -> Match:
 def evaluate(
     grids: np.ndarray, boxes: Sequence[np.ndarray], classes: Sequence[str], size: int, threshold: float, how: Decode
 ) -> DetectionScores:
-    """Scores grids (N, H, W, classes + 1) against each photo's boxes (n, 5), in px of an input of `size`."""
+    """Scores grids (N, H, W, classes + 1) against each photo's boxes (n, 5). `size` is the input size in px."""
     cell_px = size // grids.shape[1]
     found = [decode(grid, threshold, cell_px, how) for grid in grids]
     confusion = np.zeros((len(classes) + 1, len(classes) + 1), dtype=int)
@@ -84,8 +85,8 @@ def evaluate(
         counted = np.bincount([one.label for one in detections], minlength=len(classes))
         errors += np.abs(true - counted)
     errors /= max(1, len(grids))
-    hits, named, objects = np.diag(confusion)[1:], confusion[:, 1:].sum(axis=0), confusion[1:].sum(axis=1)
-    precision, recall, f1 = ratios(hits.sum(), named.sum(), objects.sum())
+    hits, predicted, objects = np.diag(confusion)[1:], confusion[:, 1:].sum(axis=0), confusion[1:].sum(axis=1)
+    precision, recall, f1 = ratios(hits.sum(), predicted.sum(), objects.sum())
     return DetectionScores(
         f1=f1,
         precision=precision,
@@ -94,9 +95,9 @@ def evaluate(
         count_error=float(errors.mean()),
         per_class={
             name: ClassScore(
-                *ratios(hits[index], named[index], objects[index]),
+                *ratios(hits[index], predicted[index], objects[index]),
                 objects=int(objects[index]),
-                predicted=int(named[index]),
+                predicted=int(predicted[index]),
                 found=int(hits[index]),
                 count_error=float(errors[index]),
             )
@@ -114,10 +115,10 @@ def curve(
     how: Decode,
     thresholds: Sequence[float] = THRESHOLDS,
 ) -> tuple[CurvePoint, ...]:
-    """Precision, recall and F1 at each of the thresholds, which must rise."""
+    """Precision, recall and F1 at each threshold. `thresholds` must be in rising order."""
     cell_px = size // grids.shape[1]
     objects = sum(map(len, boxes))
-    # a higher threshold leaves out peaks and changes none, while groups of cells fall apart
+    # with "peaks" a higher threshold only removes objects; with "fuse" it also splits them
     peaks = [decode(grid, min(thresholds), cell_px, how) for grid in grids] if how == "peaks" else None
     points = []
     for threshold in thresholds:
@@ -125,26 +126,26 @@ def curve(
             found = [decode(grid, threshold, cell_px, how) for grid in grids]
         else:
             found = [[one for one in image if one.score >= threshold] for image in peaks]
-        named = sum(map(len, found))
+        predicted = sum(map(len, found))
         hits = sum(int((match(*pair).truth_of >= 0).sum()) for pair in zip(found, boxes, strict=True))
-        precision, recall, f1 = ratios(hits, named, objects)
+        precision, recall, f1 = ratios(hits, predicted, objects)
         points.append(CurvePoint(threshold, precision, recall, f1))
     return tuple(points)
 
 
 def best_threshold(curve: Sequence[CurvePoint]) -> float:
-    """The threshold of the highest F1; of equals the one in the middle, which a little drift harms least."""
+    """The threshold with the highest F1. Among equal ones it is the middle one, which tolerates small changes best."""
     highest = max(point.f1 for point in curve)
     best = [point.threshold for point in curve if point.f1 == highest]
     return best[len(best) // 2]
 
 
 def edge_impulse_f1(grids: np.ndarray, boxes: Sequence[np.ndarray], size: int) -> float:
-    """F1 as Edge Impulse counts it for FOMO, to compare with what Studio shows.
+    """F1 as Edge Impulse computes it for FOMO, to compare with the value in Studio.
 
-    Every fused cell group within a fifth of the side of a true centre counts for that object, several may for the
-    same; false positives are the upper and false negatives the lower triangle of the confusion matrix, so that a
-    mistaken class is only one of both.
+    A fused group of cells counts for the nearest object if their centres are at most a fifth of the image's side apart.
+    Several groups may count for the same object. False positives are the upper triangle of the confusion matrix, and
+    false negatives are the lower triangle. A wrong class is therefore only one of the two.
     """
     confusion = np.zeros((grids.shape[3], grids.shape[3]), dtype=int)
     cell_px = size // grids.shape[1]
@@ -166,7 +167,7 @@ def edge_impulse_f1(grids: np.ndarray, boxes: Sequence[np.ndarray], size: int) -
 
 
 def _count(confusion: np.ndarray, detections: Sequence[Detection], boxes: np.ndarray) -> None:
-    """Adds a photo to the confusion matrix: hits first, then what was taken for another class, then the rest."""
+    """Adds a photo to the confusion matrix: first hits, then wrong classes, then false alarms and missed objects."""
     labels, centers = _labels_and_centers(detections)
     hit = match(detections, boxes)
     free_detections, free_truths = hit.truth_of < 0, hit.detection_of < 0
@@ -179,7 +180,7 @@ def _count(confusion: np.ndarray, detections: Sequence[Detection], boxes: np.nda
 
 
 def _pair(centers: np.ndarray, boxes: np.ndarray, allowed: np.ndarray) -> Match:
-    """The nearest allowed pairs (detections, truths) whose centre lies in the box, each used once."""
+    """Pairs detections with boxes that contain their centres, nearest first. `allowed` is (detections, truths)."""
     x, y, (left, top, width, height) = centers[:, 0:1], centers[:, 1:2], boxes[:, 1:].T
     allowed = allowed & (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
     distances = _distances(centers, boxes)
@@ -193,7 +194,7 @@ def _pair(centers: np.ndarray, boxes: np.ndarray, allowed: np.ndarray) -> Match:
 
 
 def _distances(centers: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """Between each detection's centre and each box's, (detections, truths) px."""
+    """Distance from each detection's centre to each box's centre, (detections, truths) in px."""
     true_centers = boxes[:, 1:3] + boxes[:, 3:5] / 2
     return np.asarray(np.linalg.norm(centers[:, None] - true_centers[None], axis=2))
 

@@ -1,4 +1,4 @@
-"""Metrics in numpy, the same for every runtime."""
+"""Classification metrics in numpy, the same for every runtime."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -8,16 +8,16 @@ import numpy as np
 
 from block.errors import BlockError
 
-# one step of an int8 softmax is 1/256: half of it is the least that any runtime is held to have meant
+# half a step of an int8 softmax, whose steps are 1/256: lower probabilities count as this
 PROBABILITY_FLOOR = 1 / 512
 BATCH_IMAGES = 64
-# float32 runtimes differ by rounding, 5e-6 or so; a mistaken layout by tenths
+# rounding makes float32 runtimes differ by about 5e-6; a wrong memory layout makes them differ by tenths
 CONVERSION_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How one class was recognised; a ratio without a denominator is 0."""
+    """Scores of one class. A ratio with denominator 0 is 0."""
 
     precision: float
     recall: float
@@ -27,7 +27,10 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class Scores:
-    """What one runtime scored on one split: loss in nats, `confusion` rows are true classes, columns predictions."""
+    """Scores of one runtime on one split. `loss` is in nats.
+
+    Rows of `confusion` are true classes, and columns are predicted classes.
+    """
 
     accuracy: float
     loss: float
@@ -36,7 +39,7 @@ class Scores:
 
     @property
     def images(self) -> int:
-        """How many images were scored."""
+        """Number of scored images."""
         return sum(map(sum, self.confusion))
 
     def as_dict(self) -> dict[str, Any]:
@@ -45,7 +48,7 @@ class Scores:
 
 
 def predict_all(predict: Callable[[np.ndarray], np.ndarray], features: np.ndarray) -> np.ndarray:
-    """Probabilities (N, classes) for memory-mapped features (N, H, W, C), read a batch at a time."""
+    """Predicts memory-mapped features (N, H, W, C) in batches. Returns probabilities (N, classes) or grids."""
     batches = range(0, len(features), BATCH_IMAGES)
     return np.concatenate([predict(np.array(features[start : start + BATCH_IMAGES])) for start in batches])
 
@@ -64,34 +67,37 @@ def evaluate(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[st
 
 
 def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean -log of the true class, probabilities clipped at 1/512 and renormalised: int8 and float compare fairly."""
+    """Mean of -log(probability of the true class), in nats.
+
+    Probabilities below 1/512 count as 1/512, and all are normalised again, so that int8 and float32 compare fairly.
+    """
     clipped = np.maximum(probabilities.astype(np.float64), PROBABILITY_FLOOR)
     clipped /= clipped.sum(axis=1, keepdims=True)
     return float(-np.log(clipped[np.arange(len(labels)), labels]).mean())
 
 
 def check_conversion(before: np.ndarray, after: np.ndarray, what: str) -> None:
-    """Raises BlockError when both sides of a float32 conversion do not compute the same; `what` names the two."""
+    """Raises BlockError if outputs before and after a float32 conversion differ. `what` names the two networks."""
     difference = float(np.abs(before - after).max())
     if difference > CONVERSION_TOLERANCE:
         raise BlockError(
-            f"{what} differ by {difference:.4f} in a probability: the conversion went wrong. Please report this with "
-            "your settings."
+            f"{what} differ by {difference:.4f} in a probability. The conversion failed. Please report this with your "
+            "settings."
         )
 
 
-def ratios(hits: float, named: float, there: float) -> tuple[float, float, float]:
-    """Precision, recall and F1 of hits among what was named and what is there; 0 where nothing is."""
-    precision = float(hits / named) if named else 0.0
-    recall = float(hits / there) if there else 0.0
+def ratios(hits: float, predicted: float, true: float) -> tuple[float, float, float]:
+    """Precision, recall and F1 from the numbers of hits, predicted items and true items. Without items a ratio is 0."""
+    precision = float(hits / predicted) if predicted else 0.0
+    recall = float(hits / true) if true else 0.0
     return precision, recall, 2 * precision * recall / (precision + recall) if hits else 0.0
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:
-    """Share of images, or of a grid's cells, for which two runtimes name the same class."""
+    """Share of images, or of grid cells, for which two runtimes predict the same class."""
     return float((one.argmax(axis=-1) == other.argmax(axis=-1)).mean())
 
 
 def _class_score(confusion: np.ndarray, index: int) -> ClassScore:
-    hits, named, images = confusion[index, index], confusion[:, index].sum(), confusion[index].sum()
-    return ClassScore(*ratios(hits, named, images), int(images))
+    hits, predicted, images = confusion[index, index], confusion[:, index].sum(), confusion[index].sum()
+    return ClassScore(*ratios(hits, predicted, images), int(images))

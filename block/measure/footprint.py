@@ -1,4 +1,4 @@
-"""What a model costs a board: multiply-accumulates, flash, and RAM under TensorFlow Lite Micro and as streamed rows."""
+"""What a model costs a board: multiply-accumulates, flash, and RAM with TensorFlow Lite Micro or with streamed rows."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,17 +10,18 @@ from esp32_deploy.compile import compiler, graph
 from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.verify import inspection, tflm
 
-# the namespace of what is compiled only to be measured
+# namespace of code that is compiled only for measuring
 NAME = "measured"
-# the resize mode of the larger frames: a model does not say how its images became square
+# this resize mode has the larger frames; the model does not tell which mode its images had
 WIDE_FRAMES = "squash"
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of the int8 model, in the order they run; `shape` (H, W, C) is its output's.
+    """One layer of the int8 model, in the order of execution. `shape` (H, W, C) is the shape of its output.
 
-    `rows_kept` rows of its output, `kept_bytes`, stay in memory when rows stream; None where the compiler refused.
+    `rows_kept` is how many rows of its output stay in memory while rows stream, and `kept_bytes` is their size. Both
+    are None if the compiler refused the model.
     """
 
     kind: str
@@ -33,7 +34,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stream:
-    """The model as C++ that streams rows: their RAM, its pieces, how much of it is the image's rows and scratch."""
+    """Memory of the model as C++ that streams rows: RAM in all, its segments, the image's rows, scratch, constants."""
 
     ram_bytes: int
     segments_bytes: list[int]
@@ -44,10 +45,10 @@ class Stream:
 
 @dataclass(frozen=True)
 class Footprint:
-    """Costs of an int8 model: bytes of the file, of TensorFlow Lite Micro's arena, and MACs an image.
+    """Cost of an int8 model: MACs per image, bytes of the file and bytes of TensorFlow Lite Micro's arena.
 
-    `frame_reader_bytes` is what reads a camera's frame, `camera_frame_bytes` the Camera sketch's frame without PSRAM.
-    `stream` is None for a model that only TensorFlow Lite Micro can run.
+    `frame_reader_bytes` is the RAM of the code that reads camera frames. `camera_frame_bytes` is the size of the Camera
+    sketch's frame without PSRAM. `stream` is None for a model that only TensorFlow Lite Micro can run.
     """
 
     macs: int
@@ -65,7 +66,7 @@ class Footprint:
 
 
 def measure(path: Path) -> Footprint:
-    """Measures an int8 .tflite; raises TflmError when TensorFlow Lite Micro cannot run it."""
+    """Measures an int8 .tflite. Raises TflmError if TensorFlow Lite Micro cannot run it."""
     model = graph.read(path)
     try:
         stream, layers = _streamed(path)

@@ -1,6 +1,7 @@
-"""Photo augmentation: what a camera could have seen instead, so that few photos teach more.
+"""Photo augmentation: random changes that a camera could also have produced. The network learns more from few photos.
 
-An augmentation takes an image (C, size, size) float32 0..1 and its label, moves both, and draws from torch's generator.
+An augmentation takes an image (C, size, size) float32 0..1 and its label, and transforms both. Its random numbers come
+from torch's generator.
 """
 
 from collections.abc import Callable
@@ -17,33 +18,36 @@ from block.model.torchvision_compat import import_transforms
 
 @dataclass(frozen=True)
 class Strength:
-    """How far photos are moved: degrees, shares of the side, factors; and the share that light and colours vary by."""
+    """Limits of the random changes."""
 
     turn_degrees: float
     shift: float
+    """Share of the image's side."""
     zoom: tuple[float, float]
+    """Smallest and largest factor."""
     light: float
+    """Share by which brightness, contrast and saturation vary."""
 
 
 # chosen by cross-validation and on validation photos, see docs/experiments.md
 PHOTO_STRENGTH = Strength(20, 0.12, (0.75, 1.25), 0.3)
-# a few pixels decide in which cell an object lies and how large it is: photos are moved less far
+# weaker, because a few pixels change an object's cell and its size
 BOX_STRENGTH = Strength(5, 0.06, (0.9, 1.1), 0.2)
 
 Augment = Callable[[Tensor, Any], tuple[Tensor, Any]]
 
 
 def photo_augmentation(mirror: bool = True) -> Augment:
-    """Turned, shifted, zoomed, mirrored if it may be, in another light; the label, a class, stays what it is."""
+    """For classification: rotation, shift, zoom, colour jitter and, if `mirror`, flips. Labels do not change."""
     transforms = _transforms(PHOTO_STRENGTH, mirror)
     return lambda image, label: (transforms(image), label)
 
 
 def box_augmentation(size: int, mirror: bool = True, transforms: Callable[..., Any] | None = None) -> Augment:
-    """The same, less far, for photos with boxes (n, 5) of class, x, y, width, height in px, which move along.
+    """For detection: the same with smaller limits. Boxes (n, 5) of class, x, y, width, height in px are moved too.
 
-    A box that is cut keeps its visible part, unless too little of it is left. `transforms` are others than this
-    project's, which take an image and torchvision's bounding boxes.
+    A box that leaves the image is cut to its visible part. It is dropped if that part is too small. `transforms`
+    replaces this project's transforms; it takes an image and torchvision's bounding boxes.
     """
     transforms = transforms or _transforms(BOX_STRENGTH, mirror)
 
@@ -59,7 +63,10 @@ def box_augmentation(size: int, mirror: bool = True, transforms: Callable[..., A
 
 
 def visible_boxes(labels: np.ndarray, edges: np.ndarray, size: int) -> np.ndarray:
-    """The parts of boxes (n, 4) of x, y, width, height that lie in the image, where enough does: (m, 5) float32."""
+    """Cuts boxes to the image: `edges` (n, 4) of x, y, width, height to (m, 5) float32 with the label first.
+
+    Boxes whose visible share is below LEAST_VISIBLE_SHARE are dropped.
+    """
     start, stop = edges[:, :2], edges[:, :2] + edges[:, 2:]
     inside_start, inside_stop = start.clip(0, size), stop.clip(0, size)
     shares = (inside_stop - inside_start).prod(axis=1) / np.maximum(edges[:, 2:].prod(axis=1), 1e-6)
@@ -69,12 +76,12 @@ def visible_boxes(labels: np.ndarray, edges: np.ndarray, size: int) -> np.ndarra
 
 def _transforms(strength: Strength, mirror: bool) -> Callable[..., Any]:
     transforms = import_transforms()
-    # no hue: it takes four times as long as all the others together and showed no gain
+    # no hue jitter: it takes four times as long as all other changes together and showed no gain
     colours = transforms.ColorJitter(brightness=strength.light, contrast=strength.light, saturation=strength.light)
     light = transforms.Compose([transforms.RandomHorizontalFlip(), colours]) if mirror else colours
 
     def transform(image: Tensor, *labels: Any) -> Any:
-        # what comes in from outside looks like the photo's own border
+        # pixels from outside the photo get the mean colour of its border
         move = transforms.RandomAffine(
             strength.turn_degrees, (strength.shift, strength.shift), strength.zoom, fill=border_colour(image)
         )
@@ -84,7 +91,7 @@ def _transforms(strength: Strength, mirror: bool) -> Callable[..., Any]:
 
 
 def border_colour(image: Tensor) -> list[float]:
-    """The mean of the outermost pixels of an image (C, H, W), a number a channel."""
+    """Mean of the outermost pixels of an image (C, H, W): one number per channel."""
     border = torch.cat([image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1]], dim=1)
     return border.mean(dim=1).tolist()
 

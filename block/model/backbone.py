@@ -1,7 +1,7 @@
-"""ImageNet weights for a width: found in a folder, or downloaded and converted from Keras' published ones.
+"""ImageNet weights for a width: reads them from a folder, or downloads and converts Keras' published weights.
 
-Weights learned on normalised pixels are brought to 0..1 input once, when they are loaded: the normalisation goes
-into the first convolution and its BatchNorm.
+The weights were trained on normalised pixels, but this project's network takes pixels 0..1. Loading therefore folds the
+normalisation into the first convolution and its BatchNorm.
 """
 
 import os
@@ -23,17 +23,17 @@ WEIGHTS_FOLDER = Path(__file__).resolve().parents[2] / "weights"
 FILE_SUFFIXES: dict[Cut, str] = {"block_5": "features7", "block_6_expand": "block6expand"}
 FORMAT = 1
 
-# block_5 is features 0 to 6; the file for block_6_expand holds features.7.conv.0 too
+# block_5 ends after features.6; the file for block_6_expand also holds features.7.conv.0
 LAST_CUT: Cut = "block_6_expand"
 KERAS_BLOCKS = 7
-# torch's BatchNorm adds 1e-5 to the variance, Keras' MobileNetV2 1e-3
+# BatchNorm adds this to the variance: torch 1e-5, Keras' MobileNetV2 1e-3
 TORCH_EPSILON, KERAS_EPSILON = 1e-5, 1e-3
 KERAS_SIZE_PX = 224
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """How pixels 0..1 were shifted and scaled before the network that learned these weights: (x - mean) / std."""
+    """The normalisation of the pixels 0..1 that the weights were trained on: (x - mean) / std."""
 
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
@@ -45,7 +45,7 @@ IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class PretrainedWeights:
-    """A backbone's numbers under torchvision's names, with what one must know to use them."""
+    """A backbone's weights under torchvision's names, with the normalisation and padding of their training."""
 
     state: dict[str, Tensor]
     normalisation: Normalisation
@@ -54,22 +54,22 @@ class PretrainedWeights:
 
 
 def weights_folder() -> Path:
-    """$BLOCK_WEIGHTS, else the folder `weights` of the project."""
+    """The folder that $BLOCK_WEIGHTS names, or else the project's folder `weights`."""
     return Path(os.environ.get(WEIGHTS_VARIABLE) or WEIGHTS_FOLDER)
 
 
 def file_name(width: float, cut: Cut) -> str:
-    """mobilenetv2_035_features7.pt and its kin."""
+    """Name of a weights file, for example mobilenetv2_035_features7.pt."""
     return f"mobilenetv2_{round(width * 100):03d}_{FILE_SUFFIXES[cut]}.pt"
 
 
 def paths(width: float, folder: Path) -> list[Path]:
-    """The files of a width, one a cut."""
+    """The weights files of a width, one per cut."""
     return [folder / file_name(width, cut) for cut in FILE_SUFFIXES]
 
 
 def find(width: float, cut: Cut, folder: Path | None = None) -> PretrainedWeights | None:
-    """The weights for a width, from the file of this cut or else of the other; None when neither is there."""
+    """Reads the weights of a width from the file of this cut, or else of the other cut. None if neither exists."""
     folder = folder or weights_folder()
     for candidate in sorted(FILE_SUFFIXES, key=lambda other: other != cut):
         path = folder / file_name(width, candidate)
@@ -79,28 +79,31 @@ def find(width: float, cut: Cut, folder: Path | None = None) -> PretrainedWeight
 
 
 def read(path: Path, width: float) -> PretrainedWeights:
-    """Reads a weights file; raises BlockError that names it when it is damaged or of a newer format."""
+    """Reads a weights file. Raises BlockError with its path if it is damaged or has another format."""
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for a damaged file
+    except Exception as error:  # torch raises many different exceptions for a damaged file
         raise BlockError(
-            f"{path} cannot be read as weights ({error}). Delete it, then run "
+            f"{path} cannot be read as weights ({error}). Delete the file. Then run "
             f"{console.command('-m', 'block', 'weights')}, or train with --pretrained 0."
         ) from error
     if "state" not in content:
-        # a bare state dict: widths below 1 come from Keras, width 1.0 from torchvision
+        # a plain state dict: widths below 1 come from Keras, width 1.0 comes from torchvision
         return PretrainedWeights(content, PLUS_MINUS_ONE if width < 1 else IMAGENET, "unknown", path)
     if content.get("format") != FORMAT:
         raise BlockError(
-            f"{path} has weights format {content.get('format')}, this version reads {FORMAT}; "
-            f"make it again with {console.command('-m', 'block', 'weights')}."
+            f"{path} has weights format {content.get('format')}. This version reads format {FORMAT}. "
+            f"Make the file again with {console.command('-m', 'block', 'weights')}."
         )
     normalisation = Normalisation(tuple(content["mean"]), tuple(content["std"]))
     return PretrainedWeights(content["state"], normalisation, content["padding"], path)
 
 
 def load_into(network: nn.Module, weights: PretrainedWeights, channels: int) -> list[str]:
-    """Copies pretrained numbers into a network that takes 0..1 pixels; returns the backbone layers left random."""
+    """Copies pretrained weights into a network that takes pixels 0..1.
+
+    Returns the backbone layers that the file lacks; they keep their random weights. Raises BlockError if shapes differ.
+    """
     state = fold_normalisation(weights.state, weights.normalisation)
     if channels == 1:
         state = to_grayscale(state)
@@ -110,16 +113,17 @@ def load_into(network: nn.Module, weights: PretrainedWeights, channels: int) -> 
         network.load_state_dict({name: state[name] for name in backbone & state.keys()}, strict=False)
     except RuntimeError as error:
         raise BlockError(
-            f"{weights.path} does not fit this network: {' '.join(str(error).split())[:200]}. Delete it, then run "
-            f"{console.command('-m', 'block', 'weights')}, or train with --pretrained 0."
+            f"{weights.path} does not fit this network: {' '.join(str(error).split())[:200]}. Delete the file. "
+            f"Then run {console.command('-m', 'block', 'weights')}, or train with --pretrained 0."
         ) from error
     return sorted({name.rsplit(".", 2)[0] for name in missing})
 
 
 def fold_normalisation(state: Mapping[str, Tensor], normalisation: Normalisation) -> dict[str, Tensor]:
-    """The same network for 0..1 pixels: W(x - mean)/std = (W/std)x - W mean/std, the constant joins BatchNorm's mean.
+    """Converts the weights for pixels 0..1: W(x - mean)/std = (W/std)x - W mean/std.
 
-    Exact wherever no padding reaches; at the right and bottom border padding now stands for black, not mid-grey.
+    The constant W mean/std is added to BatchNorm's running mean. The result is exact where padding has no influence. At
+    the right and bottom border the padding was mid-grey and is now black.
     """
     mean, std = (
         torch.tensor(values, dtype=torch.float64).view(1, 3, 1, 1) for values in (normalisation.mean, normalisation.std)
@@ -134,7 +138,7 @@ def fold_normalisation(state: Mapping[str, Tensor], normalisation: Normalisation
 
 
 def to_grayscale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The first layer for one channel: a gray pixel has the same value in all colours, so their weights add up."""
+    """Converts the first layer to one channel. Gray has equal red, green and blue, so their weights are added."""
     first = "features.0.0.weight"
     return dict(state) | {first: state[first].sum(1, keepdim=True)}
 
@@ -143,21 +147,24 @@ def to_grayscale(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def download(width: float, folder: Path) -> None:
-    """Downloads Keras' ImageNet weights of a width, converts them and writes one file a cut; needs a network."""
+    """Downloads Keras' ImageNet weights of a width, converts them and writes one file per cut.
+
+    Raises BlockError if the download fails.
+    """
     keras = import_keras()
     try:
         model = keras.applications.MobileNetV2((KERAS_SIZE_PX, KERAS_SIZE_PX, 3), width, include_top=False)
-    except Exception as error:  # whatever the download fails with
+    except Exception as error:  # a download can fail in many ways
         raise BlockError(
             f"The ImageNet weights for width {width} could not be downloaded: {error}. "
-            "Check the network, or train with --pretrained 0."
+            "Check the internet connection, or train with --pretrained 0."
         ) from error
     write(from_keras(model), width, folder)
 
 
 def import_keras() -> Any:
-    """The Keras that TensorFlow Lite models come from (tf_keras), imported when it is needed."""
-    # a heavy import, and TensorFlow's own start-up lines are no user's business
+    """Imports tf_keras, the Keras that TensorFlow Lite's converter uses. The import is slow, so it happens here."""
+    # hides TensorFlow's start-up messages
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import tf_keras
 
@@ -165,7 +172,7 @@ def import_keras() -> Any:
 
 
 def write(state: Mapping[str, Tensor], width: float, folder: Path) -> None:
-    """Writes a full backbone as the files of both cuts, with the normalisation and padding it was trained with."""
+    """Writes a backbone's weights as one file per cut, with the normalisation and padding of their training."""
     folder.mkdir(parents=True, exist_ok=True)
     content: dict[str, Any] = {
         "format": FORMAT,
@@ -181,7 +188,7 @@ def write(state: Mapping[str, Tensor], width: float, folder: Path) -> None:
 
 
 def from_keras(model: Any) -> dict[str, Tensor]:
-    """A Keras MobileNetV2's layers as far as block_6_expand, under torchvision's names and in torch's layout."""
+    """Layers of a Keras MobileNetV2 up to block_6_expand, under torchvision's names and in torch's layout."""
     state: dict[str, Tensor] = {}
     for torch_name, keras_name in _layer_names():
         layer = model.get_layer(keras_name)
@@ -222,7 +229,7 @@ def _batch_norm(name: str, layer: Any) -> dict[str, Tensor]:
         f"{name}.weight": gamma,
         f"{name}.bias": beta,
         f"{name}.running_mean": mean,
-        # Keras adds 1e-3 to it and torch 1e-5: the difference joins the variance
+        # Keras adds 1e-3 to the variance and torch 1e-5; this adds the difference
         f"{name}.running_var": variance + (KERAS_EPSILON - TORCH_EPSILON),
         f"{name}.num_batches_tracked": torch.tensor(0),
     }

@@ -9,21 +9,22 @@ from torch.nn import functional as F
 
 from block.model.network import Classifier, NetworkShape
 
-# 1 would give every class the same say however few photos it has, 0 ignores the imbalance
+# exponent of the class weights: 0 ignores imbalance, 1 gives every class the same total weight
 BALANCE = 0.5
 
 ValidationLoss = Callable[[np.ndarray, np.ndarray], float]
 
 
 def build_network(shape: NetworkShape) -> nn.Module:
-    """A network with random weights whose outputs are logits (B, classes)."""
+    """Builds a classifier with random weights. Its outputs are logits (B, classes)."""
     return Classifier(shape)
 
 
 class ClassificationTask:
-    """One label an image; `train_labels` (N,) class indices set the class weights.
+    """One class per image. `train_labels` (N,) are class indices; they set the class weights.
 
-    `validation_loss` compares epochs: probabilities (N, classes) and class indices (N,) to a loss, lower is better.
+    `validation_loss` maps probabilities (N, classes) and class indices (N,) to a loss. The epoch with the lowest loss
+    is the best one.
     """
 
     score_name = "accuracy"
@@ -32,25 +33,25 @@ class ClassificationTask:
         self.class_weights, self.validation_loss = class_weights(train_labels, classes), validation_loss
 
     def targets(self, labels: Sequence[int]) -> Tensor:
-        """Class indices (B,) as the loss takes them."""
+        """Class indices (B,) as int64, as the loss needs them."""
         return torch.from_numpy(np.array(labels, dtype=np.int64))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy of logits (B, classes), rare classes weighing more."""
+        """Cross-entropy of logits (B, classes). Rare classes have a larger weight."""
         return F.cross_entropy(outputs, targets, self.class_weights.to(outputs.device))
 
     def validate(self, outputs: Tensor, labels: Sequence[int]) -> tuple[float, float]:
-        """Loss and accuracy of all validation images' logits."""
+        """Loss and accuracy on the validation images, from their logits (N, classes)."""
         loss = self.validation_loss(outputs.softmax(1).numpy(), np.array(labels))
         return loss, (outputs.argmax(1) == self.targets(labels)).float().mean().item()
 
     def merit(self, loss: float, score: float) -> tuple[float, ...]:  # noqa: ARG002
-        """The lowest loss is best: on few photos accuracy jumps and says little."""
+        """A lower loss is better. Accuracy is not used, because it is noisy on few photos."""
         return (-loss,)
 
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
-    """Weights (classes,) that grow as a class gets rarer, 1 for an average image; absent classes weigh nothing."""
+    """Class weights (classes,): larger for rare classes, 0 for absent ones. Their mean over all images is 1."""
     counts = np.bincount(labels, minlength=classes).astype(np.float64)
     weights = np.zeros(classes)
     weights[counts > 0] = (counts.sum() / counts[counts > 0]) ** BALANCE

@@ -1,4 +1,4 @@
-"""The detection task: where objects are on a grid, its network, targets and loss."""
+"""The detection task: its network, its targets on a grid of cells, and its losses."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,30 +11,33 @@ from block.model.network import Detector, NetworkShape
 from block.words import Loss
 from esp32_deploy.words import Decode
 
-# how much more a cell with an object counts than one without in Edge Impulse's FOMO
+# weight of a cell with an object in Edge Impulse's FOMO; a cell without one has weight 1
 EDGE_IMPULSE_OBJECT_WEIGHT = 100.0
 
 ValidationScore = Callable[[np.ndarray, Sequence[np.ndarray]], float]
 
 
 def build_network(shape: NetworkShape) -> nn.Module:
-    """A network with random weights whose outputs are logits (B, 1 + classes, grid, grid), channel 0 background."""
+    """Builds a detector with random weights. Its outputs are logits (B, 1 + classes, grid, grid), background first."""
     return Detector(shape)
 
 
 class DetectionTask:
-    """Boxes on each image; `validation_score` compares epochs by their grids, higher is better."""
+    """Boxes on each image. `validation_score` maps grids of probabilities and boxes to a score; higher is better."""
 
     score_name = "F1"
 
     def __init__(self, shape: NetworkShape, loss: Loss, decode: Decode, validation_score: ValidationScore) -> None:
         self.classes, self.grid, self.size = shape.classes, shape.grid, shape.size
         self.kind, self.validation_score = loss, validation_score
-        # peaks adds up what cells share; fused cells must each reach the threshold
+        # "peaks" sums the shares of neighbouring cells; "fuse" compares each cell with the threshold
         self.grid_of = shared_grid if decode == "peaks" else cell_grid
 
     def start_from_priors(self, network: nn.Module, labels: Sequence[np.ndarray]) -> None:
-        """Sets the last layer's biases to how often each class fills a cell: training need not learn emptiness."""
+        """Sets the last layer's biases to the share of cells that each class fills.
+
+        Training then need not learn first that most cells are empty.
+        """
         assert isinstance(network, Detector)
         counts = self.targets(labels).sum((0, 2, 3)) + 1
         shares = counts / counts.sum()
@@ -43,15 +46,16 @@ class DetectionTask:
             network.logits.bias.copy_(prior)  # type: ignore[union-attr]
 
     def targets(self, labels: Sequence[np.ndarray]) -> Tensor:
-        """Grids (B, 1 + classes, grid, grid) of probabilities, as the decoder to come wants them."""
+        """Target grids (B, 1 + classes, grid, grid) of probabilities, as the decoder expects them."""
         return torch.from_numpy(np.stack([self.grid_of(boxes, self.classes, self.grid, self.size) for boxes in labels]))
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Of logits and target grids, the mean over cells.
+        """The loss of logits against target grids, averaged over cells.
 
-        softmax: all cells count alike, so that a probability is one, and neighbours that share a centre add up; what
-        is right costs nothing (the Kullback-Leibler divergence: cross-entropy less that of the target itself).
-        edge-impulse: each channel by itself, objects counting a hundred times.
+        softmax: the Kullback-Leibler divergence, that is cross-entropy minus the entropy of the target. A perfect
+        output has loss 0. All cells have the same weight, so outputs are true probabilities and can be summed over
+        the cells that share an object.
+        edge-impulse: binary cross-entropy, averaged over channels too. Objects have weight 100.
         """
         if self.kind == "edge-impulse":
             weights = torch.ones_like(targets)
@@ -60,19 +64,20 @@ class DetectionTask:
         return F.cross_entropy(outputs, targets) - torch.special.entr(targets).sum(1).mean()
 
     def validate(self, outputs: Tensor, labels: Sequence[np.ndarray]) -> tuple[float, float]:
-        """Loss and score of all validation images' logits."""
+        """Loss and score on the validation images, from their logits (N, 1 + classes, grid, grid)."""
         loss = self.loss(outputs, self.targets(labels)).item()
         return loss, self.validation_score(outputs.softmax(1).permute(0, 2, 3, 1).numpy(), labels)
 
     def merit(self, loss: float, score: float) -> tuple[float, ...]:
-        """The highest score is best; of equal ones, which few objects make likely, that of the lowest loss."""
+        """A higher score is better. Equal scores are likely with few objects; then a lower loss is better."""
         return score, -loss
 
 
 def cell_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.ndarray:
-    """One image's target (1 + classes, grid, grid) float32 of 0 and 1: a box's class in the cell of its centre.
+    """One image's target for "fuse", (1 + classes, grid, grid) float32 of 0 and 1.
 
-    Where two centres share a cell the smaller box counts; channel 0, background, is what is left.
+    The cell that contains a box's centre gets the box's class. If a cell contains two centres, the smaller box counts.
+    Channel 0, background, is 1 in all other cells. `boxes` (n, 5) are class, x, y, width, height in px.
     """
     target = np.zeros((1 + classes, grid, grid), dtype=np.float32)
     target[0] = 1
@@ -84,11 +89,12 @@ def cell_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.ndarr
 
 
 def shared_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.ndarray:
-    """One image's target (1 + classes, grid, grid) float32: each box's class is shared by the four cells around it.
+    """One image's target for "peaks", (1 + classes, grid, grid) float32: four cells share each box.
 
-    Each takes the more the nearer its centre is to the box's, by bilinear weights: one in all, so that the weighted
-    mean of the cells is the centre, and a centre near the border of cells is no matter of luck. Near the image's edge
-    the outermost cells take all. Where objects crowd and a cell would hold more than one, it holds shares of each.
+    The four cells around a box's centre get bilinear weights, whose sum is 1. The weighted mean of the cell centres is
+    the box's centre, and the target changes only a little when the box moves across a cell border. At the image's edge
+    the outermost cells get the whole weight. If the weights in a cell sum to more than 1, they are divided by the sum.
+    `boxes` (n, 5) are class, x, y, width, height in px.
     """
     objects = np.zeros((classes, grid, grid), dtype=np.float32)
     for label, x, y, width, height in boxes.tolist():
@@ -104,7 +110,7 @@ def shared_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.nda
 
 
 def _neighbours(place: float, cells: int) -> tuple[int, float]:
-    """The cell before a place that counts in cells from the first one's centre, and the share of the cell after it."""
+    """The cell before a position, and the weight of the cell after it. Position 0 is the centre of the first cell."""
     place = min(max(place, 0.0), cells - 1.0)
     first = int(place)
     return first, place - first

@@ -1,7 +1,7 @@
-"""MobileNetV2 cut early, written as a table, with a light 1x1 head: one answer an image, or one a cell of a grid.
+"""MobileNetV2, cut after an early block, with a light 1x1 head. It classifies an image, or each cell of a grid.
 
-Parameter names are torchvision's, so that weights fit both ways. Stride-2 layers pad (0, 1) as Keras does: the
-converted model then needs no PAD operator, whose copies would set the peak of the board's memory.
+Parameters have torchvision's names, so that weights can be exchanged. Stride-2 layers pad (0, 1) as Keras does. The
+converted model then needs no PAD operators. Their copies would set the peak of the board's memory.
 """
 
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from block.model.attention import SelfAttention
 from block.words import Cut
 
-# MobileNetV2 (Sandler et al. 2018), table 2, as far as the cut: expansion t, channels c, repeats n, first stride s
+# MobileNetV2 (Sandler et al. 2018), table 2, up to the last cut: expansion t, channels c, repeats n, first stride s
 STEM_CHANNELS = 32
 BLOCKS = (
     # t, c, n, s
@@ -22,10 +22,10 @@ BLOCKS = (
     (6, 24, 2, 2),
     (6, 32, 3, 2),
 )
-# Keras' block_N_expand is the first 1x1 convolution of the block after the last that is whole: whole blocks by cut
+# number of complete blocks; Keras' block_N_expand adds only the first 1x1 convolution of the next block
 WHOLE_BLOCKS: dict[Cut, int] = {"block_3_expand": 3, "block_5": 6, "block_6_expand": 6}
 NEXT_EXPANSION = 6
-# px of the input across one cell of the output
+# side of an output cell in px of the input
 CELL_PX: dict[Cut, int] = {"block_3_expand": 4, "block_5": 8, "block_6_expand": 8}
 HEAD_CHANNELS = 32
 DROPOUT = 0.5
@@ -33,7 +33,7 @@ DROPOUT = 0.5
 
 @dataclass(frozen=True)
 class NetworkShape:
-    """What must be known to build a network: width multiplier, cut, input channels (1 or 3), classes, size in px."""
+    """Parameters of a network: width multiplier, cut, input channels (1 or 3), number of classes, input size in px."""
 
     width: float
     cut: Cut
@@ -41,22 +41,22 @@ class NetworkShape:
     classes: int
     size: int
     attention: bool = False
-    """Whether cells of a grid see the others."""
+    """Detection: whether self-attention connects the cells of the grid."""
 
     @property
     def grid(self) -> int:
-        """Cells of the output in a row."""
+        """Cells along each side of the output."""
         return self.size // CELL_PX[self.cut]
 
 
 def scaled_channels(channels: int, width: float) -> int:
-    """Channels at a width multiplier: the nearest multiple of 8 that loses at most 10 % (MobileNet's own rule)."""
+    """Channels at a width multiplier: the nearest multiple of 8 that loses at most 10 % (the rule of MobileNet)."""
     scaled = max(8, int(channels * width + 4) // 8 * 8)
     return scaled + 8 if scaled < 0.9 * channels * width else scaled
 
 
 class Conv2dKerasPadding(nn.Conv2d):
-    """A convolution whose output has ceil(input / stride) pixels, padded as Keras pads even-sized inputs."""
+    """A convolution with Keras' padding for even-sized inputs. Its output has ceil(input / stride) pixels."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         padding = kernel // 2 if stride == 1 else 0
@@ -76,7 +76,7 @@ def convolution(inputs: int, outputs: int, kernel: int = 1, stride: int = 1, gro
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1, depthwise 3x3, project 1x1; the input is added where shapes allow."""
+    """Expand 1x1, depthwise 3x3, project 1x1. The input is added if its shape equals the output's."""
 
     def __init__(self, inputs: int, outputs: int, stride: int, expansion: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class InvertedResidual(nn.Module):
 
 
 class ExpandOnly(nn.Module):
-    """The expansion of an inverted residual without the rest, under the name it has there (conv.0)."""
+    """Only the expansion of an inverted residual, under the name that it has there (conv.0)."""
 
     def __init__(self, inputs: int, expansion: int) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class ExpandOnly(nn.Module):
 
 
 def build_features(width: float, cut: Cut, channels: int) -> tuple[nn.Sequential, int]:
-    """The backbone and its output channels: (B, channels, H, W) in 0..1 to (B, outputs, H/cell, W/cell)."""
+    """Builds the backbone, (B, channels, H, W) in 0..1 to (B, outputs, H/cell, W/cell). Also returns `outputs`."""
     inputs = scaled_channels(STEM_CHANNELS, width)
     layers: list[nn.Module] = [convolution(channels, inputs, 3, stride=2)]
     for expansion, block_channels, repeats, first_stride in BLOCKS:
@@ -122,7 +122,7 @@ def build_features(width: float, cut: Cut, channels: int) -> tuple[nn.Sequential
 
 
 def initialise(layers: Iterable[nn.Module], logits: nn.Conv2d) -> None:
-    """Random weights that keep the signal's size through ReLUs, and small first logits: even probabilities."""
+    """Sets random weights: Kaiming's for layers with ReLU, small ones for the logits, so that classes start equal."""
     for layer in layers:
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out")
@@ -130,7 +130,7 @@ def initialise(layers: Iterable[nn.Module], logits: nn.Conv2d) -> None:
 
 
 class Classifier(nn.Module):
-    """The cut backbone, 1x1 convolution with ReLU, dropout, global average and a 1x1 convolution to logits."""
+    """The cut backbone, 1x1 convolution with ReLU, dropout, global average pooling and a 1x1 convolution to logits."""
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
@@ -141,12 +141,12 @@ class Classifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Pixels (B, C, H, W) in 0..1 to logits (B, classes)."""
-        x = self.head(self.features(x))  # (B, 32, H/8, W/8), of the earliest cut (B, 32, H/4, W/4)
+        x = self.head(self.features(x))  # (B, 32, H/cell, W/cell)
         return self.logits(x.mean((2, 3), keepdim=True)).flatten(1)
 
 
 class Detector(nn.Module):
-    """The cut backbone, 1x1 convolution with ReLU, self-attention if wanted, and a 1x1 convolution to logits a cell."""
+    """The cut backbone, 1x1 convolution with ReLU, optional self-attention and a 1x1 convolution to logits per cell."""
 
     def __init__(self, shape: NetworkShape) -> None:
         super().__init__()
@@ -157,12 +157,12 @@ class Detector(nn.Module):
         initialise((*self.features.modules(), self.head[0]), self.logits)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Pixels (B, C, H, W) in 0..1 to logits (B, 1 + classes, H/cell, W/cell), channel 0 background."""
+        """Pixels (B, C, H, W) in 0..1 to logits (B, 1 + classes, H/cell, W/cell). Channel 0 is background."""
         return self.logits(self.attention(self.head(self.features(x))))
 
 
 class WithSoftmax(nn.Module):
-    """A network as it is exported: probabilities out, channels last. Training never uses it, its loss takes logits."""
+    """The network for export: it outputs probabilities with channels last. Training uses logits instead."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -176,5 +176,5 @@ class WithSoftmax(nn.Module):
 
 
 def count_parameters(network: nn.Module) -> int:
-    """Trainable numbers in a network."""
+    """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in network.parameters())

@@ -1,7 +1,7 @@
-"""Makes torchvision importable where its native operators do not match the torch that is installed.
+"""Makes torchvision importable if its native operators do not match the installed torch.
 
-A torchvision built for CUDA beside a CPU-only torch stops at import with "operator torchvision::nms does not
-exist". Nothing here calls that operator: declaring its schema, and qnms's, is all that the import needs.
+A torchvision for CUDA beside a CPU-only torch fails at import with "operator torchvision::nms does not exist". This
+project never calls that operator. The import only needs the schemas of nms and qnms, which this module declares.
 """
 
 import importlib
@@ -16,12 +16,12 @@ SCHEMAS = (
     "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 )
 
-# the declarations hold as long as this object lives
+# a declaration lasts as long as its library object exists
 _declared: list[torch.library.Library] = []
 
 
 def import_transforms() -> ModuleType:
-    """torchvision.transforms.v2, with the missing schemas declared only if the plain import fails for want of them."""
+    """Imports torchvision.transforms.v2. Declares the schemas only if the plain import fails without them."""
     try:
         return importlib.import_module("torchvision.transforms.v2")
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Epochs, learning-rate schedule and best weights; knows nothing of files."""
+"""Trains a network: epochs, learning-rate schedule and averaged weights. This module accesses no files."""
 
 import copy
 import math
@@ -16,19 +16,19 @@ from block.data.reading import Split
 from block.errors import BlockError
 from block.model.augment import Augment
 
-# of the default schedule, chosen by cross-validation: see docs/experiments.md
+# the default schedule, chosen by cross-validation: see docs/experiments.md
 WARM_UP_SHARE = 0.2
 FIRST_LEARNING_RATE_SHARE, FINAL_LEARNING_RATE_SHARE = 0.04, 0.001
 VALIDATION_BATCH = 64
 
 Schedule = Callable[[float], float]
-"""The share of the peak learning rate at a progress of 0..1."""
+"""Maps the progress of training, 0..1, to a share of the peak learning rate."""
 
 
 class Task(Protocol):
-    """What training must know of a task: classification and detection have the same doors.
+    """The interface of a task, which classification and detection implement.
 
-    `merit` of an epoch's validation loss and score is what the best epoch has most of.
+    `merit` ranks epochs by validation loss and score. The best epoch has the highest merit.
     """
 
     score_name: str
@@ -40,7 +40,7 @@ class Task(Protocol):
 
 
 def warm_up_and_cosine(progress: float) -> float:
-    """The default schedule: half a cosine up to the peak learning rate, then half a cosine down."""
+    """The default schedule: the learning rate rises to its peak along a half cosine, then falls along another."""
     if progress < WARM_UP_SHARE:
         low, phase = FIRST_LEARNING_RATE_SHARE, progress / WARM_UP_SHARE
         return low + (1 - low) * (1 - math.cos(math.pi * phase)) / 2
@@ -50,26 +50,26 @@ def warm_up_and_cosine(progress: float) -> float:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained; the defaults were chosen by cross-validation, see docs/experiments.md."""
+    """The hyperparameters of training. The defaults were chosen by cross-validation, see docs/experiments.md."""
 
     epochs: int
     learning_rate: float
-    """The peak of the schedule."""
+    """The peak learning rate of the schedule."""
     batch_size: int
     seed: int
     augment: Augment | None
     deadline: float | None = None
-    """A time.monotonic() by which the last epoch should end."""
+    """The time.monotonic() before which the last epoch should end."""
     schedule: Schedule = warm_up_and_cosine
     weight_decay: float = 0.01
-    """AdamW's, of weights with more than one dimension; 0 makes it plain Adam."""
+    """AdamW's weight decay for weights with more than one dimension; with 0 AdamW equals Adam."""
     average_decay: float = 0.97
-    """Of the exponential average of the weights, per step; 0 keeps the weights of the last step."""
+    """Decay per step of the exponential moving average of the weights; 0 keeps the weights of the last step."""
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """One row of the history. `score` is the task's, accuracy or F1 on the validation split; None without one."""
+    """One row of the history. `score` is accuracy or F1 on the validation split; None without that split."""
 
     number: int
     epochs: int
@@ -86,18 +86,18 @@ OnStep = Callable[[int, int, int], None]
 
 
 def seed_everything(seed: int) -> None:
-    """Makes what torch draws and computes the same in every run on one machine."""
+    """Seeds the random generators and makes torch deterministic: every run on one machine gives the same result."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # no operator here reads what it has not written, and filling all new memory takes a fifth of a training step
+    # no operator here reads uninitialised memory, and filling it takes a fifth of a training step
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 
 def choose_device() -> tuple[torch.device, str]:
-    """The fastest device there is, and why it was taken."""
+    """The fastest available device, and the reason for the choice."""
     if torch.cuda.is_available():
         return torch.device("cuda"), torch.cuda.get_device_name()
     if torch.backends.mps.is_available():
@@ -106,9 +106,9 @@ def choose_device() -> tuple[torch.device, str]:
 
 
 class Trainer:
-    """Trains a network on all images of some splits; `averaged` is the network that is validated and kept.
+    """Trains a network on all images of some splits. `averaged` is the network that is validated and kept.
 
-    Averaging the weights over the last few dozen steps smooths what a small data set makes jump.
+    Its weights are averaged over the last few dozen steps. This reduces the noise of a small data set.
     """
 
     def __init__(
@@ -131,13 +131,15 @@ class Trainer:
 
     @property
     def batches(self) -> int:
-        """Steps an epoch."""
+        """Steps per epoch."""
         return max(1, sum(map(len, self.train)) // self.recipe.batch_size)
 
     def fit(self, on_epoch: OnEpoch, on_step: OnStep) -> list[Epoch]:
-        """Runs the epochs; calls `on_epoch` with each row and the averaged network, `on_step` after each step.
+        """Runs the epochs and returns the history.
 
-        Raises BlockError when the loss is no longer a number. Ends early rather than past the recipe's deadline.
+        `on_epoch` is called with each row and the averaged network. `on_step` is called after each training step and
+        each validation batch with epoch, step and steps per epoch. Training ends early if the recipe's deadline is
+        near. Raises BlockError if a loss is not finite.
         """
         history: list[Epoch] = []
         while len(history) < self.epochs:
@@ -184,7 +186,7 @@ class Trainer:
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         order = torch.randperm(sum(map(len, self.train)), generator=self.shuffler).tolist()
-        # images that do not fill a last batch wait for the next shuffle: tiny batches disturb BatchNorm
+        # images after the last full batch are left out of this epoch: small batches disturb BatchNorm
         for batch in range(self.batches):
             rows = order[batch * self.recipe.batch_size : (batch + 1) * self.recipe.batch_size]
             examples = [self._example(row) for row in rows]
@@ -213,7 +215,7 @@ class Trainer:
 
     @torch.no_grad()
     def _average(self) -> None:
-        # a short memory at first, so that the random start is soon forgotten
+        # a lower decay in the first steps removes the initial weights quickly
         decay = min(self.recipe.average_decay, (1 + self.steps) / (10 + self.steps))
         pairs = zip(self.averaged.state_dict().values(), self.network.state_dict().values(), strict=True)
         for mean, value in pairs:
@@ -225,7 +227,7 @@ class Trainer:
     def _check(self, loss: float, split: str, epoch: int) -> None:
         if not math.isfinite(loss):
             raise BlockError(
-                f"The {split} loss became {loss} in epoch {epoch}; try a lower learning rate, such as "
+                f"The {split} loss became {loss} in epoch {epoch}. Try a lower learning rate, for example "
                 f"--learning-rate {self.recipe.learning_rate / 10:g}."
             )
 
@@ -245,13 +247,13 @@ class Trainer:
     def _fit_epochs_into_time(self, done: int, epoch_seconds: float) -> None:
         if self.recipe.deadline is None:
             return
-        # fewer epochs, but with the whole schedule: the learning rate still comes down
+        # the shorter training still goes through the whole schedule, so that the learning rate falls to its end
         left = max(0.0, self.recipe.deadline - time.monotonic())
         self.epochs = min(self.epochs, done + int(left / epoch_seconds))
 
 
 def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    # decay pulls filters towards zero; BatchNorm's scales and the biases have no reason to shrink
+    # weight decay is for the filters only, not for biases and BatchNorm's scales
     filters = [parameter for parameter in network.parameters() if parameter.ndim > 1]
     others = [parameter for parameter in network.parameters() if parameter.ndim <= 1]
     groups = [{"params": filters, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
@@ -259,5 +261,5 @@ def _optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
 
 
 def _images(features: np.ndarray) -> Tensor:
-    """Rows of a memory-mapped array: one (H, W, C) as (C, H, W), several (B, H, W, C) as (B, C, H, W)."""
+    """Converts rows of a memory-mapped array: (H, W, C) to (C, H, W), or (B, H, W, C) to (B, C, H, W)."""
     return torch.from_numpy(np.array(features)).movedim(-1, -3)

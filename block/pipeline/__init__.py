@@ -1,1 +1,1 @@
-"""The stages of a run, one module each; they alone know more than one room."""
+"""The stages of a run, one module each. Only these modules use more than one package of the block."""

@@ -1,4 +1,4 @@
-"""What a run keeps on disk so that it can be finished later: weights.pt and settings.json."""
+"""Writes and reads weights.pt and settings.json, from which a run can be finished later."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-# 1 held the facts as plain dictionaries
+# Format 1 stored the facts as plain dictionaries.
 WEIGHTS_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Note:
-    """settings.json: what `convert` needs beside weights.pt."""
+    """The content of settings.json: what `convert` needs in addition to weights.pt."""
 
     settings: dict[str, Any]
     arrays_directory: str
@@ -34,9 +34,10 @@ class Note:
 
 
 def save_weights(run: Run, network: "nn.Module", facts: Facts) -> None:
-    """Writes weights.pt and the settings that `convert` needs beside it.
+    """Writes weights.pt, and settings.json for `convert`.
 
-    What belongs to earlier weights goes first: whatever interrupts this, no folder holds two different networks.
+    It deletes all files made from earlier weights first. Even if it is interrupted, the folder never holds files of
+    two different networks.
     """
     import torch
 
@@ -49,7 +50,7 @@ def save_weights(run: Run, network: "nn.Module", facts: Facts) -> None:
 
 
 def write_settings(run: Run) -> None:
-    """Writes settings.json."""
+    """Writes settings.json for a run."""
     data = run.data
     note = Note(
         settings=run.settings.as_dict(),
@@ -63,20 +64,20 @@ def write_settings(run: Run) -> None:
 
 
 def load_weights(run: Run) -> tuple["nn.Module", Facts]:
-    """The network of weights.pt, on the CPU, and the facts noted with it.
+    """Reads weights.pt: the network, on the CPU, and its facts.
 
-    Raises BlockError when there are no weights, or when another version of this program wrote them.
+    Raises BlockError if the file does not exist or if another version of this program wrote it.
     """
     import torch
 
     if not run.outputs.weights.exists():
-        raise BlockError(f"{run.outputs.weights} does not exist: that run finished no epoch. Train again.")
+        raise BlockError(f"{run.outputs.weights} does not exist, because the run finished no epoch. Train again.")
     content = torch.load(run.outputs.weights, map_location="cpu", weights_only=True)
     found = content.get("format", 1)
     if found != WEIGHTS_FORMAT:
         raise BlockError(
-            f"{run.outputs.weights} has format {found}, and this version reads format {WEIGHTS_FORMAT}: another "
-            "version of this program wrote it. Convert it with that version, or train again."
+            f"{run.outputs.weights} was written by another version of this program. It has format {found}, and this "
+            f"version reads format {WEIGHTS_FORMAT}. Convert it with the other version, or train again."
         )
     network = build_network(run)
     network.load_state_dict(content["state"])
@@ -84,41 +85,47 @@ def load_weights(run: Run) -> tuple["nn.Module", Facts]:
 
 
 def resume(out_directory: Path, data_directory: Path | None, debug: bool) -> Run:
-    """An earlier run, from its output folder and the arrays it was trained on, or the same ones in `data_directory`."""
+    """Loads an earlier run from its output folder and its arrays. `data_directory` names a new place of the arrays.
+
+    Raises BlockError if task, size or channels of the arrays differ from those of the run.
+    """
     outputs = Outputs(out_directory)
     note = read_settings(outputs)
     settings = from_dict(note.settings | {"out_directory": out_directory})
     arrays = find_arrays(outputs, Path(note.arrays_directory), data_directory)
     data = reading.read(arrays, classes=note.classes, shape=(note.size, note.size, note.channels))
     for name in ("task", "size", "channels"):
-        learned, found = getattr(note, name), getattr(data, name)
-        if found != learned:
+        trained, found = getattr(note, name), getattr(data, name)
+        if found != trained:
             raise BlockError(
-                f"{outputs.weights} was trained for {name} {learned}, the arrays in {data.directory} are for "
-                f"{found}; name the data it was trained on with --data-directory."
+                f"{outputs.weights} was trained for {name} {trained}, but the arrays in {data.directory} have {name} "
+                f"{found}. Name the data that it was trained on with --data-directory."
             )
     return Run(settings, outputs, data, debug)
 
 
 def read_settings(outputs: Outputs) -> Note:
-    """settings.json of an earlier run; raises BlockError when it is missing or incomplete."""
+    """Reads settings.json of an earlier run. Raises BlockError if it is missing or incomplete."""
     if not outputs.settings.exists():
-        raise BlockError(f"{outputs.settings} does not exist; name the output folder of a run that finished an epoch.")
+        raise BlockError(f"{outputs.settings} does not exist. Name the output folder of a run that finished an epoch.")
     content = contract.read_json(outputs.settings)
     names = {field.name for field in fields(Note)}
     missing = names - content.keys()
     if missing:
         raise BlockError(
-            f"{outputs.settings} lacks {', '.join(sorted(missing))}: an earlier version of this program wrote it, or "
+            f"{outputs.settings} lacks {', '.join(sorted(missing))}. An earlier version of this program wrote it, or "
             "it was edited. Train again."
         )
     return Note(**{name: content[name] for name in names})
 
 
 def find_arrays(outputs: Outputs, noted: Path, named: Path | None) -> Path:
-    """Where the arrays of an earlier run are now: the folder named, the one noted, or those prepared beside it."""
+    """The folder with the arrays of an earlier run: `named` if given, else `noted`, else the run's own prepared/.
+
+    Raises BlockError if none of them holds arrays.
+    """
     folders = [named] if named else [noted, outputs.prepared]
     for folder in folders:
         if contract.is_block_directory(folder):
             return folder
-    raise BlockError(f"The arrays of that run are not in {folders[0]}; say where they are with --data-directory.")
+    raise BlockError(f"The arrays of that run are not in {folders[0]}. Name their folder with --data-directory.")

@@ -1,4 +1,4 @@
-"""The chapter of a run in which weights.pt becomes model.onnx, model.tflite and model_quantized_int8_io.tflite."""
+"""The export stages of a run: from weights.pt to model.onnx, model.tflite and model_quantized_int8_io.tflite."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 STAGES = ONNX, FLOAT32, INT8 = ("ONNX", "TensorFlow Lite float32", "TensorFlow Lite int8")
-# after SIGTERM the TensorFlow Lite files are tried only if there is as much time: TensorFlow's import alone takes 5 s
+# After SIGTERM the TensorFlow Lite files are made only if more time is left. Importing TensorFlow alone takes 5 s.
 TFLITE_SECONDS = 20.0
 
 
 def export_onnx(run: Run, network: "nn.Module", stages: console.Stages) -> None:
-    """model.onnx: the trained network with weights that int8 holds exactly, and a softmax."""
+    """Writes model.onnx: the trained network with a softmax, its weights rounded to values that int8 can represent."""
     from block.export import convert, rounding
     from block.model.network import WithSoftmax
 
@@ -31,7 +31,7 @@ def export_onnx(run: Run, network: "nn.Module", stages: console.Stages) -> None:
 
 
 def export_tflite(run: Run, stages: console.Stages) -> None:
-    """model.tflite and model_quantized_int8_io.tflite from model.onnx."""
+    """Converts model.onnx to model.tflite and model_quantized_int8_io.tflite."""
     from block.export import convert
 
     data, outputs = run.data, run.outputs
@@ -47,15 +47,15 @@ def export_tflite(run: Run, stages: console.Stages) -> None:
 
 
 def finish_early(run: Run, stop: stopping.Stop) -> None:
-    """When a run is stopped: the models of the best epoch as far as time goes, and a line that says what is there."""
+    """Ends a stopped run: exports as many models of the best epoch as time allows, and lists the files."""
     outputs = run.outputs
-    say(f"{stop.words}: keeping the best epoch")
-    # it may have come between weights.pt and these
+    say(f"{stop.reason}: keeping the best epoch")
+    # The signal may have come after weights.pt was written and before settings.json.
     checkpoint.write_settings(run)
-    if not stop.is_hurried:
+    if not stop.is_ctrl_c:
         _export_in_time(run, stop)
     models = (outputs.weights, outputs.onnx, outputs.tflite_float32, outputs.tflite_int8)
-    say(f"In {outputs.directory}: {', '.join(path.name for path in models if path.exists())}")
+    say(f"Files in {outputs.directory}: {', '.join(path.name for path in models if path.exists())}")
     say(f"To finish the run: {console.command('-m', 'block', 'convert', outputs.directory)}")
 
 

@@ -1,4 +1,4 @@
-"""The chapter of a run in which a network learns: how it starts, its epochs, and what is kept of them."""
+"""The training stage of a run: initial weights, epochs, and the checkpoint of the best epoch."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,18 +18,19 @@ if TYPE_CHECKING:
 
     from block.model import training
 
-# held back from Studio's time limit for what follows training: imports and conversion, then each scored image;
-# seconds for all four runtimes at width 1.0 and 96 px on a busy machine, in proportion to the network's work
+# Part of Studio's time limit that is reserved for the stages after training. The first figure covers imports and
+# conversion. The second is the time to score one image with all four runtimes, at width 1.0 and 96 px on a busy
+# machine; it is scaled by width and pixel count.
 EXPORT_RESERVE_SECONDS = 90.0
 SCORING_SECONDS_PER_IMAGE = 0.25
-# of a short time limit at least this share is spent on training
+# least share of a short time limit that is used for training
 LEAST_TRAINING_SHARE = 0.3
-# few thresholds are quick to try, and compare epochs as well as many
+# Few thresholds are enough to compare epochs, and they save time.
 EPOCH_THRESHOLDS = tuple(step / 10 for step in range(1, 10))
 
 
 def fit(run: Run, recipe: "training.Recipe", stop: stopping.Stop) -> None:
-    """Trains; weights.pt, settings.json and history.csv are on disk from every best epoch on."""
+    """Trains the network. Each new best epoch writes weights.pt and settings.json, and each epoch history.csv."""
     from block.model import training
 
     device, reason = training.choose_device()
@@ -40,7 +41,7 @@ def fit(run: Run, recipe: "training.Recipe", stop: stopping.Stop) -> None:
 
 
 def train_with_validation(run: Run, recipe: "training.Recipe", device: "torch.device", stop: stopping.Stop) -> Facts:
-    """Runs all epochs and keeps the best by the validation split; returns the facts noted with it."""
+    """Runs all epochs, saves the best one by its validation score, and returns its facts."""
     from block.model import training
     from block.report import results
 
@@ -67,19 +68,19 @@ def train_with_validation(run: Run, recipe: "training.Recipe", device: "torch.de
     console.epoch_header(task.score_name)
     trainer.fit(on_epoch, console.step)
     if len(history) < settings.epochs:
-        warn(f"stopped after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
+        warn(f"training ended after {len(history)} of {settings.epochs} epochs to stay within Studio's time limit.")
     return kept[-1]
 
 
 def show_epoch(epoch: "training.Epoch", is_kept: bool) -> None:
-    """Prints the row of an epoch."""
+    """Prints the table row of an epoch."""
     console.epoch_row(
         epoch.number, epoch.epochs, epoch.train_loss, epoch.validation_loss, epoch.score, epoch.seconds, is_kept
     )
 
 
 def facts_of_epoch(epoch: "training.Epoch", recipe: "training.Recipe", device: "torch.device") -> TrainingFacts:
-    """How the network of a validated epoch was trained."""
+    """The training facts of a validated epoch. Raises ValueError if the epoch was not validated."""
     if epoch.validation_loss is None or epoch.score is None:
         raise ValueError(f"epoch {epoch.number} was not validated")
     return TrainingFacts(
@@ -93,18 +94,18 @@ def facts_of_epoch(epoch: "training.Epoch", recipe: "training.Recipe", device: "
 
 
 def train_on_all(run: Run, recipe: "training.Recipe", device: "torch.device", facts: Facts) -> None:
-    """Trains once more, on the validation photos too and through the whole schedule.
+    """Trains a second network on training and validation photos together, for the whole schedule.
 
-    Only where a test set judges the result, for nothing is left that could choose an epoch. The operating point stays
-    the one that validation chose for the first network.
+    This needs a test set for the scores, because no validation photos are left. The last epoch is kept. The operating
+    point is the one chosen with the first network on the validation photos.
     """
     from block.model import training
 
     data = run.data
     splits = [data.splits[name] for name in TRAINING_SPLITS]
     say(
-        f"Training once more, on all {sum(map(len, splits))} images and through all epochs: "
-        f"the {len(data.splits['holdout'])} test images judge the result"
+        f"Training again for all epochs, on all {sum(map(len, splits))} training and validation images. "
+        f"The {len(data.splits['holdout'])} test images measure the result"
     )
     operating = judge.operating_point(run, checkpoint.load_weights(run)[0])
     training.seed_everything(run.settings.seed)
@@ -120,7 +121,7 @@ def train_on_all(run: Run, recipe: "training.Recipe", device: "torch.device", fa
 
 
 def training_recipe(run: Run, started: float) -> "training.Recipe":
-    """The recipe that the settings choose; `started` is when the run began (time.monotonic())."""
+    """The training recipe from the settings. `started` is when the run began (time.monotonic())."""
     from block.model import augment, training
 
     settings, data = run.settings, run.data
@@ -140,7 +141,7 @@ def training_recipe(run: Run, started: float) -> "training.Recipe":
 
 
 def training_task(run: Run, network: "nn.Module") -> "training.Task":
-    """What this run's network is to learn."""
+    """The training task of this run: targets, loss and validation score."""
     from block.measure import detections, evaluate
     from block.model import classification, detection
 
@@ -158,7 +159,7 @@ def training_task(run: Run, network: "nn.Module") -> "training.Task":
 
 
 def start(run: Run) -> tuple["nn.Module", NetworkFacts]:
-    """The network before training, with ImageNet weights where they are wanted and available, and what it is."""
+    """The network before training and its facts. It has ImageNet weights if they are wanted and available."""
     from block.model import backbone
     from block.model.network import count_parameters
 
@@ -177,27 +178,30 @@ def start(run: Run) -> tuple["nn.Module", NetworkFacts]:
 
 
 def report_start(run: Run, facts: NetworkFacts) -> None:
-    """Prints the network in a line, and what it starts from."""
+    """Prints the network, its size and its initial weights."""
     from block.model import backbone
 
     file = facts.pretrained
     start = f"ImageNet weights ({file})" if file else "random weights"
     say(f"Network: MobileNetV2 {facts.width} cut at {facts.cut}, {facts.parameters:,} parameters, {start}")
     if facts.random_layers:
-        say(f"  not in {file}, so they start random: {', '.join(facts.random_layers)}")
-    # attention is often used where it matters which side an object is on
+        say(f"  these layers are not in {file} and start from random weights: {', '.join(facts.random_layers)}")
+    # Attention is often used for data in which left and right differ.
     if network_shape(run).attention and run.settings.augment and run.settings.mirror:
-        say("  some images are mirrored; where left and right differ, say --mirror 0")
+        say("  some images are mirrored. If left and right differ in your photos, use --mirror 0")
     if run.settings.pretrained and not file:
         command = console.command("-m", "block", "weights", "--width", facts.width)
         warn(
-            f"{backbone.weights_folder()} has no ImageNet weights for width {facts.width}, so the network starts from "
-            f"random weights and needs more photos. To get them: {command}"
+            f"{backbone.weights_folder()} has no ImageNet weights for width {facts.width}. The network starts from "
+            f"random weights and needs more photos. To download the weights: {command}"
         )
 
 
 def training_deadline(run: Run, started: float) -> float | None:
-    """When training must end so that conversion and scoring fit into Studio's time limit too (time.monotonic())."""
+    """The time.monotonic() at which training must end, so that export and scoring fit into Studio's time limit.
+
+    None means that there is no limit.
+    """
     data, limit = run.data, run.data.max_training_seconds
     if limit is None:
         return None

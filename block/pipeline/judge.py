@@ -1,4 +1,4 @@
-"""The chapter of a run that says what the models are worth and what they cost a board."""
+"""The scoring stages of a run: accuracy, loss or F1 of the models, and their memory on a board."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,10 @@ STAGES = SCORES, MEMORY, RESULTS = ("scores", "memory", "results")
 def judge(
     run: Run, network: "nn.Module", facts: Facts, stages: console.Stages, seconds: Mapping[str, float]
 ) -> "Judgement":
-    """Scores and costs, written down; `seconds` are those of the stages before."""
+    """Scores the models, measures their memory and writes the results.
+
+    `seconds` are the durations of the earlier stages; they go into metrics.json.
+    """
     from block.measure import footprint
     from block.report import results
 
@@ -50,7 +53,10 @@ def judged_splits(run: Run, training: TrainingFacts) -> dict[str, Split]:
 
 
 def predict(run: Run, network: "nn.Module", splits: Mapping[str, Split]) -> "Probabilities":
-    """What every runtime says of every image, by split and runtime."""
+    """The probabilities from every runtime for every image, by split and runtime.
+
+    Raises BlockError if ONNX and TensorFlow Lite float32 disagree.
+    """
     from block.export import runtimes
     from block.measure import evaluate
     from block.model.network import WithSoftmax
@@ -74,7 +80,7 @@ def predict(run: Run, network: "nn.Module", splits: Mapping[str, Split]) -> "Pro
 
 
 def score(run: Run, operating: OperatingPoint, probabilities: "Probabilities") -> "SplitScores":
-    """The scores of every runtime on every judged split."""
+    """The scores of every runtime, by split and runtime."""
     from block.measure import detections, evaluate
 
     data = run.data
@@ -92,7 +98,7 @@ def score(run: Run, operating: OperatingPoint, probabilities: "Probabilities") -
 
 
 def operating_point(run: Run, network: "nn.Module") -> OperatingPoint:
-    """The confidence threshold: a detector's with the best F1 on the validation split, a classifier's default."""
+    """The confidence threshold. Detection: best F1 on the validation split. Classification: the default."""
     from block.export import runtimes
     from block.measure import detections, evaluate
     from block.model.network import WithSoftmax

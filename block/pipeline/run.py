@@ -1,4 +1,4 @@
-"""One run: what every chapter of it must know, and the network that follows from that."""
+"""The data that all stages of a run share, and the network that is built from it."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What every chapter of a run must know."""
+    """The data that all stages of a run share."""
 
     settings: Settings
     outputs: Outputs
@@ -24,7 +24,7 @@ class Run:
 
 
 def network_shape(run: Run) -> "NetworkShape":
-    """The shape of this run's network."""
+    """The parameters that define this run's network."""
     from block.model.network import NetworkShape
 
     settings, data = run.settings, run.data

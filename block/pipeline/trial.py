@@ -1,4 +1,4 @@
-"""One batch through all that a long training leads to, before it starts: forward, loss, backward, export."""
+"""Tests one batch before a long training: forward pass, loss, backward pass and ONNX export."""
 
 import copy
 import math
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 
 def check(run: Run, network: "nn.Module", task: "Task", device: "torch.device") -> None:
-    """Tries a copy of the network and says what came out; raises BlockError where training could not go well.
+    """Tests a copy of the network on one batch and prints the result.
 
-    Neither the network nor the random numbers are touched, so that a run is the same with and without it.
+    Raises BlockError if the batch does not fit into memory, the loss is not finite or the ONNX export differs. The
+    network and the random generators do not change, so that the check does not affect the run.
     """
     import torch
 
@@ -39,16 +40,16 @@ def check(run: Run, network: "nn.Module", task: "Task", device: "torch.device") 
         if "out of memory" not in str(error).lower():
             raise
         raise BlockError(
-            f"A batch of {count} images does not fit into the memory of {device.type}; choose a smaller --batch-size."
+            f"A batch of {count} images does not fit into the memory of {device.type}. Choose a smaller --batch-size."
         ) from error
     if not math.isfinite(loss.item()):
-        raise BlockError(f"The loss of the first batch is {loss.item()}; please report this with your settings.")
-    with console.beating("Check"), console.foreign_output_hidden(run.debug):
+        raise BlockError(f"The loss of the first batch is {loss.item()}. Please report this with your settings.")
+    with console.heartbeat("Check"), console.foreign_output_hidden(run.debug):
         macs = _macs(trial, images[:1].to(device))
         _export(run, trial)
     console.say(
-        f"Check: a batch of {count} forward and back, loss {loss.item():.4f}; ONNX export runs and agrees; "
-        f"{macs / 1e6:.1f} M multiply-accumulates an image ({time.monotonic() - started:.1f} s)"
+        f"Check: forward and backward pass of {count} images, loss {loss.item():.4f}; ONNX export agrees; "
+        f"{macs / 1e6:.1f} M multiply-accumulates per image ({time.monotonic() - started:.1f} s)"
     )
 
 
@@ -58,12 +59,12 @@ def _macs(network: "nn.Module", image: "torch.Tensor") -> int:
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         network.eval()(image)
-    # it counts a multiplication and an addition as two
+    # FLOPs count a multiplication and an addition as two operations.
     return int(counter.get_total_flops()) // 2
 
 
 def _export(run: Run, network: "nn.Module") -> None:
-    """Exports to ONNX and compares what both compute; the converters behind it take longer than this check may."""
+    """Exports to ONNX and compares the outputs. The TensorFlow Lite converters are too slow for this check."""
     from block.export import convert, runtimes
     from block.measure import evaluate
     from block.model.network import WithSoftmax
@@ -75,4 +76,4 @@ def _export(run: Run, network: "nn.Module") -> None:
         trained = runtimes.torch_predict(WithSoftmax(network))(image)
         convert.to_onnx(WithSoftmax(network), data.size, data.channels, path)
         exported = runtimes.onnx_predict(path)(image)
-        evaluate.check_conversion(trained, exported, "The network and a trial export of it to ONNX")
+        evaluate.check_conversion(trained, exported, "The network and its test export to ONNX")

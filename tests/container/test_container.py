@@ -13,10 +13,10 @@ from shared_data import SHARED_DATA
 MODELS = {"model.onnx", "model.tflite", "model_quantized_int8_io.tflite"}
 RESULTS = MODELS | {"weights.pt", "settings.json", "history.csv", "labels.txt", "metrics.json", "deploy.json"}
 SIZE_LIMIT_BYTES = 3_000_000_000
-# TensorFlow converts, torch trains
+# the core libraries of TensorFlow (converter) and PyTorch (training)
 LARGE_FILES = {"libtensorflow_cc.so.2", "libtorch_cpu.so"}
 HELP_SECONDS = 3.0
-# docker stop kills after 10 s
+# `docker stop` kills the process after 10 s
 STOP_SECONDS, ONNX_SECONDS = 10.0, 5.0
 
 
@@ -25,7 +25,7 @@ def image():
     name = os.environ.get("CONTAINER_IMAGE")
     if shutil.which("docker") and name:
         return name
-    reason = "these tests need a container engine and an image: make test-container builds it and runs them"
+    reason = "These tests need a container engine and an image. `make test-container` builds the image and runs them."
     return pytest.fail(reason) if os.environ.get("REQUIRE_CONTAINER") == "1" else pytest.skip(reason)
 
 
@@ -37,7 +37,7 @@ def arrays(tmp_path_factory):
 
 
 @pytest.fixture
-def everyones(tmp_path):
+def writable_folder(tmp_path):
     tmp_path.chmod(0o777)
     return tmp_path
 
@@ -84,7 +84,7 @@ def assert_readable_by_everyone(folder):
         assert path.stat().st_mode & wanted == wanted, path
 
 
-def test_help_answers_quickly(image):
+def test_help_is_quick(image):
     run(image, "--help")
     start = time.monotonic()
     result = run(image, "--help")
@@ -92,7 +92,7 @@ def test_help_answers_quickly(image):
     assert "--data-directory" in result.stdout
 
 
-def test_the_image_carries_nothing_large_that_nobody_needs(image):
+def test_image_has_no_unneeded_large_files_or_compilers(image):
     size = subprocess.run(
         ["docker", "image", "inspect", "--format", "{{.Size}}", image], capture_output=True, text=True, check=True
     )
@@ -102,7 +102,7 @@ def test_the_image_carries_nothing_large_that_nobody_needs(image):
     assert {Path(path).name for path in found} <= LARGE_FILES
 
 
-def test_the_labels_say_what_it_is(image):
+def test_image_has_labels(image):
     shown = subprocess.run(["docker", "image", "inspect", image], capture_output=True, text=True, check=True)
     labels = json.loads(shown.stdout)[0]["Config"]["Labels"]
     assert {
@@ -110,7 +110,7 @@ def test_the_labels_say_what_it_is(image):
     } <= labels.keys()
 
 
-def test_studios_run_with_every_restriction_at_once(image, arrays, everyones):
+def test_studio_run_with_all_restrictions(image, arrays, writable_folder):
     options = ["--read-only", "--tmpfs", "/tmp", "--shm-size", "1m", "--user", "1234:1234"]
     studio = [
         *("--data-directory", "/data", "--out-directory", "/mounted/not/yet/there"),
@@ -118,25 +118,25 @@ def test_studios_run_with_every_restriction_at_once(image, arrays, everyones):
         *("--augment", 1, "--pretrained", 1, "--library-name", "squares", "--batch-size", 20, "--cut", "auto"),
         *("--seed", 1, "--input-shape", "(48, 48, 3)"),
     ]
-    result = run(image, *studio, options=[*options, *mount(arrays, "/data", "ro"), *mount(everyones, "/mounted")])
-    out = everyones / "not" / "yet" / "there"
+    result = run(image, *studio, options=[*options, *mount(arrays, "/data", "ro"), *mount(writable_folder, "/mounted")])
+    out = writable_folder / "not" / "yet" / "there"
     assert names(out) >= RESULTS
-    assert_readable_by_everyone(everyones / "not")
+    assert_readable_by_everyone(writable_folder / "not")
     assert {path.stat().st_uid for path in out.iterdir()} == {1234}
     assert result.stderr == ""
     assert "not options of this block: --input-shape" in result.stdout
-    assert names(everyones) == {"not"}
+    assert names(writable_folder) == {"not"}
     assert set(json.loads((out / "metrics.json").read_text())["scores"]) == {"holdout"}
     assert {"squares.zip", "report.html"} <= names(out)
     model = "/mounted/not/yet/there/model_quantized_int8_io.tflite"
     inspecting = ["python3", "-m", "esp32_deploy", "inspect", model]
-    shown = run(image, options=mount(everyones, "/mounted"), program=inspecting).stdout
+    shown = run(image, options=mount(writable_folder, "/mounted"), program=inspecting).stdout
     assert "depthwise" in shown
     assert "TensorFlow Lite Micro needs an arena" in shown
 
 
-def test_a_person_draws_the_demo_and_trains_on_it(image, everyones):
-    photos, out = everyones / "photos", everyones / "out"
+def test_demo_is_drawn_and_trained_on(image, writable_folder):
+    photos, out = writable_folder / "photos", writable_folder / "out"
     photos.mkdir()
     out.mkdir()
     drawing = ["python3", "-m", "block", "demo", "--out", "/photos", "--photos", "5", "--test-photos", "2"]
@@ -148,23 +148,21 @@ def test_a_person_draws_the_demo_and_trains_on_it(image, everyones):
     assert (out / "labels.txt").read_text().split() == ["apple", "banana", "orange"]
 
 
-@pytest.mark.skipif(
-    not SHARED_DATA.is_dir(), reason="the folder shared/data with real photos is not beside the project"
-)
-def test_a_person_trains_on_real_photos(image, tmp_path):
+@pytest.mark.skipif(not SHARED_DATA.is_dir(), reason="shared/data with real photos does not exist beside the project")
+def test_training_on_real_photos(image, tmp_path):
     training = ["--data-directory", "/photos", "--out-directory", "/out", "--labels-from", "name", "--epochs", 2]
     result = run(image, *training, options=[*mount(SHARED_DATA / "fruit", "/photos", "ro"), *mount(tmp_path, "/out")])
     assert names(tmp_path) >= RESULTS | {"prepared"}
     assert "[3/" in result.stdout
 
 
-def test_docker_stop_leaves_the_best_epoch_and_convert_finishes_it(image, arrays, tmp_path):
+def test_docker_stop_keeps_the_best_epoch_and_convert_finishes_the_run(image, arrays, tmp_path):
     mounts = [*mount(arrays, "/data", "ro"), *mount(tmp_path, "/out")]
     training = ["--data-directory", "/data", "--out-directory", "/out", "--epochs", 100_000, "--pretrained", 0]
     process = subprocess.Popen(command(image, *training, options=mounts), stdout=subprocess.PIPE, text=True)
-    # the first epoch is always the best so far
+    # the first epoch is always marked as the best so far
     next(line for line in process.stdout if line.startswith("*   1/"))
-    # the engine's client passes the signal on, which is what docker stop sends
+    # the docker client forwards the signal; `docker stop` sends the same signal
     process.send_signal(signal.SIGTERM)
     start = time.time()
     output, _ = process.communicate(timeout=60)
@@ -173,7 +171,7 @@ def test_docker_stop_leaves_the_best_epoch_and_convert_finishes_it(image, arrays
     assert names(tmp_path) == {"weights.pt", "model.onnx", "settings.json", "history.csv"}
     assert (tmp_path / "model.onnx").stat().st_mtime - start < ONNX_SECONDS
     assert output.splitlines()[-3:] == [
-        "In /out: weights.pt, model.onnx",
+        "Files in /out: weights.pt, model.onnx",
         "To finish the run: python3 -m block convert /out",
         "Stopped by SIGTERM.",
     ]
@@ -184,11 +182,11 @@ def test_docker_stop_leaves_the_best_epoch_and_convert_finishes_it(image, arrays
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--read-only"], "Nothing can be written to /out"),
-        (["--tmpfs", "/out:size=1m"], "/out has 1 MB of free space, a run needs 50 MB"),
+        (["--read-only"], "Cannot write to /out"),
+        (["--tmpfs", "/out:size=1m"], "/out has 1 MB of free space, but a run needs 50 MB"),
     ],
 )
-def test_an_output_folder_without_room_is_found_out_before_training(image, arrays, options, words):
+def test_output_folder_without_space_is_refused_before_training(image, arrays, options, words):
     start = ["--data-directory", "/data", "--out-directory", "/out"]
     result = run(image, *start, options=[*options, *mount(arrays, "/data", "ro")], expected=1)
     assert words in result.stderr
