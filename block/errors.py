@@ -1,5 +1,8 @@
-"""The block's error that a person is meant to read: what happened, where, and what to do."""
+"""The base class of the block's errors with a message for the user."""
 
 
 class BlockError(Exception):
-    """A failure with a message written for the block's user; commands print it in one line and exit with 1."""
+    """An error with a message for the user: what happened, where, and what to do.
+
+    Commands print the message in one line and exit with 1.
+    """

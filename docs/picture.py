@@ -1,4 +1,4 @@
-"""Draws docs/demo.jpg: photos the network had never seen, with what the int8 model said about them.
+"""Draws docs/demo.jpg: test photos with the predictions of the int8 model.
 
 python docs/picture.py demo/photos demo/out docs/demo.jpg
 """
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 COLUMNS, ROWS = 8, 3
 PHOTO_PX, CAPTION_PX, GAP_PX = 144, 20, 6
-RIGHT, WRONG, PAPER = "#1a7f37", "#cf222e", "white"
+RIGHT, WRONG, WHITE = "#1a7f37", "#cf222e", "white"
 
 
 @click.command()
@@ -19,10 +19,13 @@ RIGHT, WRONG, PAPER = "#1a7f37", "#cf222e", "white"
 @click.argument("out", type=click.Path(path_type=Path))
 @click.argument("picture", type=click.Path(path_type=Path))
 def draw(photos: Path, out: Path, picture: Path) -> None:
-    """Draw the first holdout photos of every class of a run in OUT, with the int8 model's answers, as PICTURE."""
+    """Draw a sample of the holdout photos of a run in OUT, with the int8 model's predictions, as PICTURE.
+
+    PHOTOS is the folder of photos that the run was trained on.
+    """
     with (out / "predictions.csv").open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["split"] == "holdout"]
-    sheet = Image.new("RGB", (COLUMNS * (PHOTO_PX + GAP_PX) + GAP_PX, ROWS * (PHOTO_PX + CAPTION_PX + GAP_PX)), PAPER)
+    sheet = Image.new("RGB", (COLUMNS * (PHOTO_PX + GAP_PX) + GAP_PX, ROWS * (PHOTO_PX + CAPTION_PX + GAP_PX)), WHITE)
     for number, row in enumerate(_spread(rows, COLUMNS * ROWS)):
         left = GAP_PX + number % COLUMNS * (PHOTO_PX + GAP_PX)
         top = GAP_PX + number // COLUMNS * (PHOTO_PX + CAPTION_PX + GAP_PX)
@@ -34,7 +37,7 @@ def draw(photos: Path, out: Path, picture: Path) -> None:
 
 
 def _spread(rows: list[dict[str, str]], count: int) -> list[dict[str, str]]:
-    # every n-th row, so that all classes are seen as often as they occur
+    # Takes every n-th row, so that each class appears in proportion to its number of photos.
     return [rows[index * len(rows) // count] for index in range(min(count, len(rows)))]
 
 

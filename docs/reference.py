@@ -1,4 +1,4 @@
-"""Writes the parts of the documentation that follow from the code: commands from their options, fields from the schema.
+"""Writes the generated parts of the documentation: the commands from their help texts, the fields from the schema.
 
 python docs/reference.py
 """
@@ -17,29 +17,29 @@ HELP_WIDTH = 110
 
 
 def outputs_page() -> str:
-    """docs/outputs.md with the table of metrics.json's fields as its schema has them."""
+    """docs/outputs.md with the table of metrics.json's fields, from the schema."""
     schema = json.loads((ROOT / "block/report/metrics.schema.json").read_text(encoding="utf-8"))
     rows = [f"| `{path}` | {kind} | {unit} | {text} |" for path, kind, unit, text in fields(schema, schema)]
-    table = ["| field | type | unit | what it is |", "|---|---|---|---|", *rows]
+    table = ["| field | type | unit | description |", "|---|---|---|---|", *rows]
     return _filled(ROOT / "docs/outputs.md", "\n".join(table))
 
 
 def commands_page() -> str:
-    """docs/commands.md: what `--help` says of every command."""
-    parts = ["# Commands\n\nWhat `--help` says of each, written by `python docs/reference.py`.\n"]
+    """docs/commands.md: the output of `--help` of every command."""
+    parts = ["# Commands\n\nThe output of `--help` of every command. `python docs/reference.py` writes this page.\n"]
     parts += [f"## {name}\n\n```\n{help_text(command, name)}\n```\n" for name, command in commands()]
     return "\n".join(parts)
 
 
 def readme() -> str:
-    """README.md with a line for every command."""
+    """README.md with a table row for every command."""
     rows = [f"| `{name}` | {_summary(command)} |" for name, command in commands()]
     table = ["| command | what it does |", "|---|---|", *rows]
     return _filled(ROOT / "README.md", "\n".join(table))
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:
-    """Every command that a person types, by its name as typed."""
+    """Yields every command and its name as typed on the command line."""
     from block.__main__ import block
     from esp32_deploy.__main__ import main
     from train import train
@@ -51,13 +51,13 @@ def commands() -> Iterator[tuple[str, click.Command]]:
 
 
 def help_text(command: click.Command, name: str) -> str:
-    """What a command's --help prints."""
+    """The output of a command's --help."""
     with click.Context(command, info_name=name, terminal_width=HELP_WIDTH, max_content_width=HELP_WIDTH) as context:
         return command.get_help(context)
 
 
 def fields(schema: dict[str, Any], part: dict[str, Any], path: str = "") -> Iterator[tuple[str, str, str, str]]:
-    """Path, type, unit and description of every field below a part of a JSON schema."""
+    """Yields path, type, unit and description of `part` of a JSON schema, and of every field in it."""
     if path:
         yield path, _kind(part), part.get("unit", ""), part["description"]
     for name, child in part.get("properties", {}).items():
@@ -93,7 +93,7 @@ PAGES = {"README.md": readme, "docs/commands.md": commands_page, "docs/outputs.m
 
 
 if __name__ == "__main__":
-    # train.py is no package that an installation would find
+    # train.py is not part of the installed package.
     sys.path.insert(0, str(ROOT))
     for name, make in PAGES.items():
         (ROOT / name).write_text(make(), encoding="utf-8")

@@ -1,1 +1,1 @@
-"""A .tflite in, an Arduino library out; imports nothing of the block, torch or TensorFlow."""
+"""Turns a .tflite file into an Arduino library. Imports nothing of `block`, torch or TensorFlow."""

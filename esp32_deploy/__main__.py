@@ -1,4 +1,4 @@
-"""`python -m esp32_deploy package · inspect · verify`: a library for a board, what it costs, and that it is exact."""
+"""The commands of `python -m esp32_deploy`: package makes a library, inspect shows its costs, verify its exactness."""
 
 import json
 from dataclasses import replace
@@ -25,12 +25,12 @@ from esp32_deploy.verify.tflm import TflmError
 MODEL = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 DEBUG_KEY = "esp32_deploy.debug"
-# the namespace of what is compiled only to be run here
+# The namespace of a model that is compiled only to run on this machine.
 NAME = "model_under_test"
 
 
 class Commands(click.Group):
-    """Errors become one line and exit code 1, those that nobody foresaw said to be so; with --debug they stay."""
+    """Turns errors into one line and exit code 1; unexpected errors are marked as such. --debug keeps tracebacks."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -45,7 +45,7 @@ class Commands(click.Group):
 
 
 def _note_debug(context: click.Context, _: click.Parameter, is_wanted: bool) -> None:
-    # all of a command's contexts share it, the group's included
+    # A command's context shares `meta` with its group's context.
     context.meta[DEBUG_KEY] = is_wanted
 
 
@@ -56,7 +56,7 @@ DEBUG = click.option(
 
 @click.group(cls=Commands)
 def main() -> None:
-    """Compiles int8 TensorFlow Lite models into C++ that streams rows, and makes Arduino libraries of them."""
+    """Compile int8 TensorFlow Lite models into C++ that streams rows, and make Arduino libraries from them."""
 
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -64,12 +64,12 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 @main.command("package")
 @MODEL
-@click.option("--name", help="Name of the library.  [default: the manifest's]")
+@click.option("--name", help="Name of the library.  [default: from the manifest]")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="The zip to write.  [default: NAME.zip]")
 @click.option(
     "--runtime",
     type=click.Choice(library.RUNTIMES),
-    help="stream: C++ of its own, little RAM. tflm: the interpreter in the esp32 core 3 or newer.  "
+    help="stream: generated C++ that needs little RAM. tflm: the interpreter of the esp32 core 3 or newer.  "
     "[default: stream, or tflm for a model that cannot be streamed]",
 )
 @click.option(
@@ -77,26 +77,32 @@ FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     type=click.Choice(list(BOARDS)),
     default=library.DEFAULT_BOARD,
     show_default=True,
-    help="Whose pins the Camera sketch starts with.",
+    help="The board whose camera pins the Camera sketch uses at first.",
 )
 @click.option(
-    "--manifest", "manifest_path", type=FILE, help="What training wrote.  [default: deploy.json beside MODEL]"
+    "--manifest",
+    "manifest_path",
+    type=FILE,
+    help="The deploy.json that training wrote.  [default: deploy.json beside MODEL]",
 )
 @click.option(
-    "--labels", help='Classes in the order of the outputs, such as "apple,banana".  [default: the manifest\'s]'
+    "--labels", help='Classes in the order of the outputs, such as "apple,banana".  [default: from the manifest]'
 )
 @click.option(
     "--threshold",
     type=float,
-    help='Probability below which the answer is "not sure", or there is no object.  [default: the manifest\'s]',
+    help='Confidence threshold: below it the answer is "not sure", or there is no object.  '
+    "[default: from the manifest]",
 )
 @click.option(
-    "--resize", type=click.Choice(RESIZE_MODES), help="How frames become square.  [default: the manifest's, or crop]"
+    "--resize",
+    type=click.Choice(RESIZE_MODES),
+    help="How frames are made square.  [default: from the manifest, else crop]",
 )
 @click.option(
     "--decode",
     type=click.Choice(words.DECODES),
-    help="How a grid becomes objects: as it was trained to.  [default: the manifest's, or fuse]",
+    help="How a grid becomes objects. Use the mode of the training.  [default: from the manifest, else fuse]",
 )
 @click.option("--samples", type=FILE, help="Images (.npy) for the self-test.  [default: seeded patterns]")
 @DEBUG
@@ -111,7 +117,9 @@ def package_command(
     samples: Path | None,
     **overrides: Any,
 ) -> None:
-    """Make an Arduino library of MODEL. Flags override what the manifest says; the model itself says the rest.
+    """Make an Arduino library from MODEL.
+
+    Options override the manifest. All other facts are read from the model.
 
     Example: python -m esp32_deploy package model_quantized_int8_io.tflite --name fruit_spotter
     """
@@ -123,12 +131,12 @@ def package_command(
     made = library.package(model, target, known, runtime=runtime, board=board, samples=images)
     click.echo(f"Wrote {made.path}: {made.files} files, {made.zip_bytes:,} bytes.")
     if made.refusal:
-        click.echo(f"It runs TensorFlow Lite Micro's interpreter. {made.refusal}")
+        click.echo(f"The library uses TensorFlow Lite Micro's interpreter. {made.refusal}")
     click.echo(
-        f"On the board: {made.ram_bytes:,} bytes of RAM, and {made.frame_bytes:,} for the Camera sketch's frame."
+        f"The board needs {made.ram_bytes:,} bytes of RAM, and {made.frame_bytes:,} for the Camera sketch's frame."
     )
     click.echo(
-        f"Next: Arduino IDE, Sketch > Include Library > Add .ZIP Library; then Examples > {made.name} > SelfTest."
+        f"Next in the Arduino IDE: Sketch > Include Library > Add .ZIP Library, then Examples > {made.name} > SelfTest."
     )
 
 
@@ -139,7 +147,7 @@ def package_command(
 def inspect(model: Path, as_json: bool) -> None:
     """Show a model layer by layer: shapes, MACs, weights, rows kept, RAM.
 
-    One that cannot be streamed is shown by its operators, with the reason.
+    A model that cannot be streamed is shown operator by operator, with the reason.
 
     Example: python -m esp32_deploy inspect model_quantized_int8_io.tflite
     """
@@ -155,14 +163,20 @@ def inspect(model: Path, as_json: bool) -> None:
 
 @main.command()
 @MODEL
-@click.option("--inputs", type=click.IntRange(min=1), default=20, show_default=True, help="How many patterns to run.")
+@click.option(
+    "--inputs", type=click.IntRange(min=1), default=20, show_default=True, help="Number of test patterns to run."
+)
 @click.option(
     "--photos",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Run as many photos of this folder too.  [default: none]",
+    help="Also run this many photos of this folder.  [default: none]",
 )
 @click.option(
-    "--target", type=click.Choice(sorted(simulate.TARGETS)), default="host", show_default=True, help="Where to run."
+    "--target",
+    type=click.Choice(sorted(simulate.TARGETS)),
+    default="host",
+    show_default=True,
+    help="The processor that runs the compiled model.",
 )
 @JSON
 @DEBUG
@@ -179,12 +193,12 @@ def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: 
     click.echo(json.dumps(result.as_dict()) if as_json else _lines(result.as_dict()))
     if result.first_difference is not None:
         raise click.ClickException(
-            f"Input {result.first_difference} differs; please report the model: outputs must be identical."
+            f"The outputs of input {result.first_difference} differ. They must be identical. Please report the model."
         )
 
 
 def _arena_bytes(model: Path, graph: Graph) -> int | None:
-    """TensorFlow Lite Micro's; a model that it does not run is shown without."""
+    """Bytes of TensorFlow Lite Micro's arena, or None if it does not run the model."""
     try:
         return tflm.arena_bytes(model, meaning.image_shape(graph.inputs[0]))
     except TflmError:
@@ -192,7 +206,7 @@ def _arena_bytes(model: Path, graph: Graph) -> int | None:
 
 
 def _lines(result: dict[str, Any]) -> str:
-    """A result for a person; what was not measured is left out."""
+    """The result as aligned lines. Values that were not measured are left out."""
     return "\n".join(
         f"{key.replace('_', ' '):17} {value:,}" if isinstance(value, int) else f"{key.replace('_', ' '):17} {value}"
         for key, value in result.items()

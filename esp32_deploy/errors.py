@@ -1,15 +1,15 @@
-"""The one base of errors that a person is meant to read, and how any other error is shown."""
+"""The base class of errors with a message for the user, and the text that is shown for any other error."""
 
 
 class DeployError(ValueError):
-    """A failure with a message written for people: what happened, where, and what to do."""
+    """An error with a message for the user: what happened, where, and what to do."""
 
 
 def in_one_line(error: Exception) -> str:
-    """An error's kind and what it says."""
+    """The type of an error and its message, in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def unexpected(error: Exception) -> str:
-    """One line for an error that nobody foresaw."""
+    """One line for an unexpected error."""
     return f"{in_one_line(error)} (unexpected; --debug shows where)"

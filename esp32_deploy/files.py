@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Replaces files as a whole, so that a failure never leaves half a file."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path` and renames it to `path` once the body has succeeded."""
+    """Yields a temporary path beside `path`. If the body succeeds, the temporary file is renamed to `path`."""
     temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary

@@ -1,4 +1,4 @@
-"""deploy.json: what a board must know beside the model. What it says, read and checked."""
+"""Reads and checks deploy.json, the manifest: the facts about a model that the .tflite does not contain."""
 
 import json
 from dataclasses import dataclass, field
@@ -15,28 +15,28 @@ LABELS_FILE_NAME = "labels.txt"
 
 
 class ManifestError(DeployError):
-    """A manifest that cannot be read, or that says something impossible."""
+    """The manifest cannot be read, or holds an invalid value."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What deploy.json says; None where it says nothing. Raises ManifestError for impossible values."""
+    """The fields of deploy.json; None if a field is absent. Raises ManifestError for invalid values."""
 
     name: str | None = None
-    """Of the library."""
+    """Name of the library."""
     task: Task | None = None
     labels: tuple[str, ...] | None = None
-    """In the order of the model's outputs, background left out."""
+    """In the order of the model's outputs, without background."""
     colour: str | None = None
     """rgb or grayscale."""
     resize: str | None = None
     """How images were made square: squash, crop or fit."""
     threshold: float | None = None
-    """Probability below which the answer is "not sure", or below which there is no object."""
+    """Confidence threshold: below it the answer is "not sure", or there is no object."""
     decode: Decode | None = None
-    """How a grid becomes objects, as it was trained to: peaks or fuse."""
+    """How a grid becomes objects, as in training: peaks or fuse."""
     figures: dict[str, Any] = field(default_factory=dict)
-    """What was measured: accuracy, loss, f1, split, images, macs and the like."""
+    """Measured values, such as accuracy, loss, f1, split, images, macs."""
 
     def __post_init__(self) -> None:
         _check_choice("task", self.task, TASKS)
@@ -44,16 +44,16 @@ class Manifest:
         _check_choice("resize", self.resize, RESIZE_MODES)
         _check_choice("decode", self.decode, DECODES)
         if self.name is not None and not isinstance(self.name, str):
-            raise ManifestError(f"name is {self.name!r}; a text is expected.")
+            raise ManifestError(f"name is {self.name!r}. A text is expected.")
         if self.threshold is not None and not _is_share(self.threshold):
-            raise ManifestError(f"threshold is {self.threshold!r}; choose more than 0 and at most 1, such as 0.6.")
+            raise ManifestError(f"threshold is {self.threshold!r}. Choose more than 0 and at most 1, such as 0.6.")
         if not isinstance(self.figures, dict):
-            raise ManifestError(f"figures is {self.figures!r}; names and numbers are expected.")
+            raise ManifestError(f"figures is {self.figures!r}. Names and numbers are expected.")
         if self.labels is not None:
             _check_labels(self.labels)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for deploy.json; `read` reads them back."""
+        """The manifest as plain values for deploy.json, which `read` reads."""
         values = {name: getattr(self, name) for name in FIELDS}
         values["labels"] = None if self.labels is None else list(self.labels)
         if self.task == "classification":
@@ -65,7 +65,7 @@ FIELDS = tuple(Manifest.__dataclass_fields__)
 
 
 def read(path: Path) -> Manifest:
-    """Reads a deploy.json; raises ManifestError, which names the file. Fields of later versions are left out."""
+    """Reads a deploy.json. Unknown fields are ignored. Raises ManifestError, which names the file."""
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -73,9 +73,9 @@ def read(path: Path) -> Manifest:
     except (OSError, ValueError) as error:
         raise ManifestError(f"{path} cannot be read as JSON: {error}.") from error
     if not isinstance(values, dict):
-        raise ManifestError(f"{path} holds no object of names and values; is it a {FILE_NAME}?")
+        raise ManifestError(f"{path} is not a JSON object of names and values. Check that it is a {FILE_NAME}.")
     if values.get("version", VERSION) != VERSION:
-        raise ManifestError(f"{path} is of version {values['version']!r}; version {VERSION} is understood.")
+        raise ManifestError(f"{path} has version {values['version']!r}. Only version {VERSION} can be read.")
     known = {name: values[name] for name in FIELDS if values.get(name) is not None}
     if "labels" in known:
         known["labels"] = tuple(known["labels"]) if isinstance(known["labels"], list) else known["labels"]
@@ -86,7 +86,7 @@ def read(path: Path) -> Manifest:
 
 
 def beside(model: Path) -> Manifest:
-    """What lies beside a model: deploy.json, else the lines of labels.txt, else nothing."""
+    """The manifest beside a model: from deploy.json, else from labels.txt, else empty."""
     path, labels = model.parent / FILE_NAME, model.parent / LABELS_FILE_NAME
     if path.exists():
         return read(path)
@@ -96,7 +96,7 @@ def beside(model: Path) -> Manifest:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """One label a line; empty lines do not count."""
+    """Labels of a text file, one per line. Empty lines are ignored. Raises ManifestError."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -106,18 +106,18 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if value is not None and value not in choices:
-        raise ManifestError(f"{name} is {value!r}; choose from {', '.join(choices)}.")
+        raise ManifestError(f"{name} is {value!r}. Choose from {', '.join(choices)}.")
 
 
 def _check_labels(labels: Any) -> None:
     if not isinstance(labels, tuple) or not all(isinstance(label, str) for label in labels):
-        raise ManifestError(f"labels is {labels!r}; a list of texts is expected.")
+        raise ManifestError(f"labels is {labels!r}. A list of texts is expected.")
     for label in labels:
         if not label.strip() or not label.isprintable():
-            raise ManifestError(f"label {label!r} is empty, or has characters that cannot be printed.")
+            raise ManifestError(f"label {label!r} is empty, or has unprintable characters.")
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if repeated:
-        raise ManifestError(f"label {repeated[0]!r} stands twice; every class needs a name of its own.")
+        raise ManifestError(f"label {repeated[0]!r} occurs twice. Every class needs its own name.")
 
 
 def _is_share(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a model's input and outputs mean to a board: the model's own facts, and what its manifest adds to them."""
+"""What a model's input and outputs mean: task, labels, colour, threshold. From the model and its manifest."""
 
 from dataclasses import dataclass, replace
 
@@ -16,21 +16,21 @@ from esp32_deploy.errors import DeployError
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.words import COLOUR_CHANNELS, DEFAULT_THRESHOLDS, Decode, Task, colour_of, least_score
 
-# peaks asks for a network that shares each object among cells, which only a manifest can tell
+# "peaks" is only for networks that were trained to share an object among neighbouring cells. A manifest states that.
 DEFAULT_DECODE: Decode = "fuse"
-# a centre cut out of the frame is neither squeezed nor framed: right enough for images whose making is not known
+# For a model without this fact the centre of the frame is used, because it is not distorted and has no border.
 UNKNOWN_RESIZE = "crop"
-# of a model's input: pixel p is int8 p - 128, give or take this much
+# Allowed difference between the model's int8 input for pixel p and p - 128.
 PIXEL_TOLERANCE = 1
 
 
 class MeaningError(DeployError):
-    """A model that a camera cannot feed, or a manifest that does not fit it."""
+    """A camera cannot provide the model's input, or the manifest does not fit the model."""
 
 
 @dataclass(frozen=True)
 class Meaning:
-    """A model as a board must understand it; shapes are height, width, channels."""
+    """Facts about a model that a board needs. Shapes are height, width, channels."""
 
     task: Task
     labels: tuple[str, ...]
@@ -38,9 +38,9 @@ class Meaning:
     resize: str
     threshold: float
     decode: Decode | None
-    """Of a detector."""
+    """How a grid becomes objects; None for a classifier."""
     softmax: SoftmaxScaling | None
-    """What makes probabilities of a classifier's logits; None where the model gives probabilities."""
+    """The softmax for a classifier that outputs logits; None if the model outputs probabilities."""
     input_shape: tuple[int, int, int]
     output_shape: tuple[int, int, int]
 
@@ -50,7 +50,7 @@ class Meaning:
         return least_score(self.threshold)
 
     def completed(self, manifest: Manifest) -> Manifest:
-        """The manifest with what follows from the model; how images were made square stays unknown where it is."""
+        """The manifest, completed with facts from the model. An unknown `resize` stays None."""
         return replace(
             manifest,
             task=self.task,
@@ -62,19 +62,20 @@ class Meaning:
 
 
 def of(graph: Graph, manifest: Manifest) -> Meaning:
-    """The meaning of a graph that `servable.check_ends` has passed; raises MeaningError where the two disagree."""
+    """The meaning of a graph that `servable.check_ends` accepted. Raises MeaningError if the two do not fit."""
     height, width, channels = input_shape = image_shape(graph.inputs[0])
     if height != width or channels not in COLOUR_CHANNELS.values():
         raise MeaningError(
-            f"The model takes images of {width} x {height} px and {channels} channels; a camera's frames become square "
-            "and have 1 or 3."
+            f"The model takes images of {width} x {height} px and {channels} channels. Frames are made square and have "
+            "1 or 3 channels. Train a model with a square input and 1 or 3 channels."
         )
     _check_pixels(graph.inputs[0])
     rows, columns, outputs = output_shape = image_shape(graph.outputs[0])
     task: Task = "detection" if rows * columns > 1 else "classification"
     if manifest.task not in (None, task):
         raise MeaningError(
-            f"The manifest says {manifest.task}, but the model gives {rows} x {columns} cells: is it another model's?"
+            f"The manifest says {manifest.task}, but the model outputs {rows} x {columns} cells. Check "
+            "whether the manifest belongs to another model."
         )
     if task == "detection" and (width % columns or height // rows != width // columns):
         raise MeaningError(
@@ -97,7 +98,7 @@ def of(graph: Graph, manifest: Manifest) -> Meaning:
 
 
 def image_shape(tensor: Tensor) -> tuple[int, int, int]:
-    """Height, width, channels; ones in front where a tensor has fewer dimensions."""
+    """Height, width, channels of a tensor. Missing leading dimensions are 1."""
     *_, height, width, channels = (1, 1, 1, *tensor.shape[1:])
     return height, width, channels
 
@@ -105,26 +106,26 @@ def image_shape(tensor: Tensor) -> tuple[int, int, int]:
 def _labels(manifest: Manifest, count: int) -> tuple[str, ...]:
     if manifest.labels is None:
         raise MeaningError(
-            f"What the model's {count} outputs mean is not known: put labels.txt (one label a line) or deploy.json "
-            "beside the model, or name them with --labels."
+            f"The labels of the model's {count} classes are not known. Put labels.txt (one label per line) or "
+            "deploy.json beside the model, or name the classes with --labels."
         )
     if len(manifest.labels) != count:
         raise MeaningError(
-            f"{len(manifest.labels)} labels ({', '.join(manifest.labels)}) for a model of {count} classes: background "
-            "is not a label, and every other class needs one."
+            f"There are {len(manifest.labels)} labels ({', '.join(manifest.labels)}), but the model has {count} "
+            "classes. Every class needs one label. Background has none."
         )
     return manifest.labels
 
 
 def _check_pixels(tensor: Tensor) -> None:
-    """That pixel p of 0..255 is int8 p - 128, however the training scaled it: 0..1, -1..1 or 0..255."""
+    """Raises MeaningError unless pixel p becomes int8 p - 128. Training may scale pixels to 0..1, -1..1 or 0..255."""
     pixels, scale, zero = np.arange(256), tensor.scales[0], tensor.zero_points[0]
     for scaled in (pixels / 255, pixels / 127.5 - 1, pixels):
         if np.abs(np.rint(scaled / scale) + zero - (pixels - 128)).max() <= PIXEL_TOLERANCE:
             return
     raise MeaningError(
-        f"The model's input (scale {scale:.6g}, zero point {zero}) does not take pixels as int8 from -128 to 127: "
-        "train it on 0..1 or -1..1, and quantize it with images that reach from black to white."
+        f"The model's input (scale {scale:.6g}, zero point {zero}) does not take pixels as int8 from -128 to 127. "
+        "Train it on 0..1 or -1..1. Quantize it with images that range from black to white."
     )
 
 
@@ -134,7 +135,7 @@ def _softmax(tensor: Tensor, task: Task) -> SoftmaxScaling | None:
         return None
     if task == "detection" or scale < FINEST_LOGITS:
         raise MeaningError(
-            f"The model's output (scale {scale:.6g}, zero point {zero}) is no probability: export it with a softmax at "
-            "its end (int8, scale 1/256, zero point -128)."
+            f"The model's output (scale {scale:.6g}, zero point {zero}) is not a probability. Export the model with a "
+            "softmax at its end (int8, scale 1/256, zero point -128)."
         )
     return softmax_scaling(scale, 1.0)

@@ -1,4 +1,4 @@
-"""How photos in folders are found and how one is decoded, upright and on white: for training and for `verify`."""
+"""Finds photos in folders and decodes them. Training and the command `verify` use it."""
 
 import warnings
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".
 
 
 class UnreadablePhotoError(DeployError):
-    """A file that cannot be decoded; `reason` says why without naming the file."""
+    """A file cannot be decoded. `reason` says why, without the name of the file."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(f"{path} cannot be read as a photo: {reason}.")
@@ -23,12 +23,13 @@ class UnreadablePhotoError(DeployError):
 
 
 def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """Every photo below the folder, in the order of its directories; links are followed, but never in circles.
+    """All photos below the folder, sorted by name in each folder.
 
-    Raises DeployError for a folder that cannot be listed.
+    A link is followed, unless it leads to a folder that contains it. Hidden files and folders are left out.
+    Raises DeployError if a folder cannot be listed.
     """
     real = folder.resolve()
-    if real in above:  # a link back to a folder that it lies in
+    if real in above:  # a link to a folder above it
         return
     try:
         entries = sorted(folder.iterdir())
@@ -44,9 +45,9 @@ def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
 
 
 def read_photo(path: Path) -> np.ndarray:
-    """Decodes a photo upright, transparent parts on white: (H, W, 3) uint8 RGB.
+    """Decodes a photo to (H, W, 3) uint8 RGB. It is turned upright, and transparent parts become white.
 
-    Raises UnreadablePhotoError when the file is broken, no photo, or large enough to be an attack.
+    Raises UnreadablePhotoError if the file is broken, is not a photo, or has so many pixels that it may be an attack.
     """
     with opened(path) as image:
         ImageOps.exif_transpose(image, in_place=True)
@@ -56,20 +57,21 @@ def read_photo(path: Path) -> np.ndarray:
 def model_inputs(folder: Path, shape: tuple[int, int, int], count: int) -> np.ndarray:
     """Up to `count` photos below a folder as int8 inputs (N, height, width, channels), resized as on the board.
 
-    Raises DeployError for a folder without photos, and for a model that takes no square photos.
+    `shape` is the model's input (height, width, channels). Raises DeployError if the folder has no photos, or if the
+    model's input is not a square image with 1 or 3 channels.
     """
     if shape[0] != shape[1] or shape[2] not in (1, 3):
-        raise DeployError(f"The model takes {shape}, not a square photo; leave the photos out.")
+        raise DeployError(f"The model's input {shape} is not a square photo. Run without photos.")
     paths = list(walk(folder))[:count]
     if not paths:
-        raise DeployError(f"{folder} has no photos ({', '.join(sorted(PHOTO_SUFFIXES))}).")
+        raise DeployError(f"{folder} has no photos. Their names end in {', '.join(sorted(PHOTO_SUFFIXES))}.")
     sized = [pixels.image_to_input(read_photo(path), shape[0], "squash", shape[2]) for path in paths]
     return pixels.int8_from_bytes(np.stack(sized))
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """Opens a photo and reads its header; raises UnreadablePhotoError, also for what the body does with it."""
+    """Opens a photo and reads its header. Raises UnreadablePhotoError if that or the body of the `with` fails."""
     try:
         if path.exists() and not path.is_file():
             raise ValueError("not a regular file")
@@ -84,7 +86,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
-        return "not a picture in a format that Pillow reads"
+        return "not a picture in a format that Pillow can read"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return f"larger than {(Image.MAX_IMAGE_PIXELS or 0) // 10**6} megapixels"
     if isinstance(error, OSError) and error.strerror:
@@ -96,18 +98,18 @@ def _to_rgb(image: Image.Image) -> np.ndarray:
     if image.mode.startswith("I"):
         return _rgb_from_16_bit(np.asarray(image))
     if image.mode == "F":
-        raise ValueError("its pixels are floating-point numbers of unknown range; save it with 8 bits")
+        raise ValueError("its pixels are floating-point numbers of unknown range (save it with 8 bits per channel)")
     if image.has_transparency_data:
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), _in_mode(image, "RGBA"))
     return np.asarray(_in_mode(image, "RGB"))
 
 
 def _in_mode(image: Image.Image, mode: str) -> Image.Image:
-    return image if image.mode == mode else image.convert(mode)  # convert always copies, and photos are big
+    return image if image.mode == mode else image.convert(mode)  # convert always copies, even a large photo
 
 
 def _rgb_from_16_bit(gray: np.ndarray) -> np.ndarray:
     if gray.min() < 0 or gray.max() > 65535:
-        raise ValueError("its pixels have 32 bits of unknown range; save it with 8 bits")
+        raise ValueError("its pixels have 32 bits and an unknown range (save it with 8 bits per channel)")
     eight_bit = ((gray.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     return np.repeat(eight_bit[:, :, None], 3, axis=2)

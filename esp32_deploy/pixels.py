@@ -1,6 +1,6 @@
-"""Integer resize, crop and colour conversion: photos, calibration and the board share this arithmetic.
+"""Resizes, crops and converts images to grayscale with integers, for photos, calibration and the board.
 
-A microcontroller can repeat every byte with unsigned 32-bit integers, from a frame that arrives row by row.
+A microcontroller gets the same bytes with unsigned 32-bit integers from a frame that arrives row by row.
 """
 
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ import numpy as np
 # Studio's "squash", "fit shortest axis" (centre crop) and "fit longest axis" (letterbox with black).
 RESIZE_MODES = ("squash", "crop", "fit")
 
-# Luma weights of red, green and blue in 1/256 (ITU-R BT.601: 0.299, 0.587, 0.114); they sum to 256, so that
-# grey stays the same grey.
+# Luma weights of red, green and blue in 1/256 (ITU-R BT.601: 0.299, 0.587, 0.114). Their sum is 256, so that grey
+# keeps its value.
 GRAY_WEIGHTS = (77, 150, 29)
 
 INT8_OFFSET = 128
-"""From int8 to the unsigned byte that stands for it."""
+"""An int8 input is the pixel minus this offset."""
 
-# Integers below these are exact in floating point, sums and products of them included.
+# Integers, sums and products below these limits are exact in floating point.
 FLOAT32_EXACT = 2**24
 FLOAT64_EXACT = 2**53
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Which rectangle of the source (in source px) fills which rectangle of the target (in target px)."""
+    """The rectangle of the source (in source px), and the rectangle of the target (in target px) that it fills."""
 
     source_x: int
     source_y: int
@@ -37,17 +37,17 @@ class Placement:
 
 
 def placement(width: int, height: int, size: int, mode: str) -> Placement:
-    """Where an image of width x height px lands in a square of `size` px; divisions round down.
+    """The placement of an image of width x height px in a square of `size` px. Divisions round down.
 
     squash: the whole source fills the whole target.
     crop:   side = min(width, height); the source square starts at ((width - side) / 2, (height - side) / 2).
     fit:    the longer side becomes `size`, the shorter max(1, (shorter * size + longer / 2) / longer);
             the target rectangle starts at ((size - target_width) / 2, (size - target_height) / 2).
 
-    Raises ValueError for another mode or for sides below 1 px.
+    Raises ValueError if the mode is unknown or a side is below 1 px.
     """
     if min(width, height, size) < 1:
-        raise ValueError(f"cannot place {width}x{height} px in {size} px: every side must be at least 1 px")
+        raise ValueError(f"cannot place {width}x{height} px in {size} px; every side must be at least 1 px")
     if mode == "squash":
         return Placement(0, 0, width, height, 0, 0, size, size)
     if mode == "crop":
@@ -61,49 +61,47 @@ def placement(width: int, height: int, size: int, mode: str) -> Placement:
 
 
 def image_to_input(image: np.ndarray, size: int, mode: str, channels: int) -> np.ndarray:
-    """An RGB photo or frame as the network sees it: (H, W, 3) uint8 -> (size, size, channels) uint8.
+    """Converts an RGB photo or frame to the network's input: (H, W, 3) uint8 -> (size, size, channels) uint8.
 
-    Resizes first and converts to grayscale afterwards, on the few pixels of the target. For a board that is
-    the cheaper order: size * size conversions instead of one for every pixel of the camera. A frame that is
-    gray already may be resized alone: the conversion leaves gray as it is.
-    Raises ValueError for another shape, type or mode and for channels other than 1 and 3.
+    The image is resized first and converted to grayscale afterwards. A board then converts only size * size pixels
+    instead of every pixel of the camera. A gray frame needs no conversion, because the conversion keeps gray values.
+    Raises ValueError for another shape, type or mode, and for channels other than 1 and 3.
     """
     if image.ndim != 3 or image.shape[2] != 3 or channels not in (1, 3):
-        raise ValueError(f"expected an RGB image and 1 or 3 channels, got shape {image.shape} and {channels}")
+        raise ValueError(f"expected an RGB image and 1 or 3 channels, got shape {image.shape} and {channels} channels")
     resized = resize(image, size, mode)
     return grayscale(resized) if channels == 1 else resized
 
 
 def int8_from_bytes(values: np.ndarray) -> np.ndarray:
-    """Bytes 0..255 as int8 of the same shape: value - 128, which is what models take for pixels."""
+    """Converts bytes 0..255 to int8 of the same shape: value - 128. Models take pixels in this form."""
     return (values.astype(np.int16) - INT8_OFFSET).astype(np.int8)
 
 
 def bytes_from_int8(values: np.ndarray) -> np.ndarray:
-    """int8 as bytes 0..255 of the same shape: value + 128, which is what the generated C++ computes with."""
+    """Converts int8 to bytes 0..255 of the same shape: value + 128. The generated C++ takes pixels in this form."""
     return (values.astype(np.int16) + INT8_OFFSET).astype(np.uint8)
 
 
 def grayscale(rgb: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (H, W, 1) uint8: (77 R + 150 G + 29 B + 128) >> 8."""
+    """Converts (H, W, 3) uint8 RGB to (H, W, 1) uint8: (77 R + 150 G + 29 B + 128) >> 8."""
     weighted = rgb.astype(np.uint16) @ np.array(GRAY_WEIGHTS, np.uint16)[:, None]
     return ((weighted + 128) >> 8).astype(np.uint8)
 
 
 def resize(image: np.ndarray, size: int, mode: str) -> np.ndarray:
-    """Area averaging by integers: (H, W, C) uint8 -> (size, size, C) uint8; same-size input stays as it is.
+    """Resizes by area averaging with integers: (H, W, C) uint8 -> (size, size, C) uint8. Equal sizes change nothing.
 
-    An axis of S source pixels and T target pixels is laid on a line of S * T units: target pixel t covers
-    [t * S, (t + 1) * S), source pixel s covers [s * T, (s + 1) * T). The length of their overlap is the
-    weight of s in t; the weights in a target pixel sum to S. With total = S_height * S_width of the source
-    rectangle:
+    An axis with S source pixels and T target pixels is divided into S * T units. Target pixel t covers
+    [t * S, (t + 1) * S). Source pixel s covers [s * T, (s + 1) * T). The weight of s in t is the length of their
+    overlap. The weights in a target pixel sum to S. With total = S_height * S_width of the source rectangle:
 
         out = (sum of weight_y * weight_x * pixel + total / 2) / total        rounded once, ties up
 
-    A board adds each row as it arrives: weight_x * pixel along the row, then weight_y times that onto the
-    sums of the target row. These fit in uint32 while 255 * total + total / 2 < 2^32, that is up to 16,810,048
-    source pixels (4096 x 4096); here photos of any size are exact. "fit" leaves the rest of the square black.
-    Raises ValueError for another shape, type or mode.
+    A board adds each row when it arrives. It sums weight_x * pixel along the row, and adds weight_y times these sums
+    to the sums of the target row. The sums fit in uint32 if 255 * total + total / 2 < 2^32, which means up to
+    16,810,048 source pixels (4096 x 4096). This function is exact for photos of any size. In mode "fit" the rest of
+    the square is black. Raises ValueError for another shape, type or mode.
     """
     if image.ndim != 3 or image.dtype != np.uint8:
         raise ValueError(f"expected (height, width, channels) uint8, got {image.shape} {image.dtype}")
@@ -129,11 +127,11 @@ def _average(source: np.ndarray, target_height: int, target_width: int) -> np.nd
 
 
 def _weighted_sums(lines: np.ndarray, targets: int, peak: int) -> np.ndarray:
-    """Overlap-weighted sums along the first axis: (S, n) of integers up to `peak` -> (targets, n), exact."""
+    """Exact sums along the first axis, weighted by overlap: (S, n) of integers up to `peak` -> (targets, n)."""
     sources = len(lines)
     exact = _exact_float(peak * sources)
     sums = np.empty((targets, lines.shape[1]), exact)
-    # Band by band, so that a big photo is never held as floats as a whole.
+    # One target row at a time. A large photo as floats would need too much memory.
     for target in range(targets):
         start, stop = target * sources, (target + 1) * sources
         first, last = start // targets, -(-stop // targets)
@@ -143,9 +141,9 @@ def _weighted_sums(lines: np.ndarray, targets: int, peak: int) -> np.ndarray:
 
 
 def _exact_float(largest: int) -> type[np.floating]:
-    """The smaller floating-point type that holds every integer up to `largest`."""
+    """The smallest floating-point type that holds every integer up to `largest` exactly."""
     if largest < FLOAT32_EXACT:
         return np.float32
     if largest < FLOAT64_EXACT:
         return np.float64
-    raise ValueError(f"sums up to {largest} are too large to be exact; make the image smaller")
+    raise ValueError(f"sums up to {largest} are not exact in floating point; use a smaller image")

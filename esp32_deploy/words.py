@@ -1,4 +1,4 @@
-"""The words that training and board share: tasks, decoders, colours, and the steps that probabilities count in."""
+"""Names that training and board share: tasks, decoders and colours; thresholds, and the unit of scores."""
 
 import math
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ DECODES: tuple[Decode, ...] = get_args(Decode)
 COLOUR_CHANNELS = {"rgb": 3, "grayscale": 1}
 
 DEFAULT_THRESHOLDS: dict[Task, float] = {"classification": 0.6, "detection": 0.5}
-"""Confidence threshold where nothing chose another one: below it the answer is "not sure", or there is no object."""
+"""The default confidence threshold. Below it the answer is "not sure", or there is no object."""
 SCORE_STEPS = 256
-"""Probabilities count in 256ths, the steps of an int8 softmax."""
+"""Probabilities are in 256ths: the steps of an int8 softmax."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Figure:
     title: str
     form: str
     is_for_boards: bool = True
-    """Whether deploy.json and the library's README name it too."""
+    """Whether deploy.json and the library's README contain it too."""
 
     def text(self, value: float) -> str:
         """The value as a person reads it."""
@@ -43,19 +43,19 @@ FIGURES: dict[Task, tuple[Figure, ...]] = {
         Figure("count_error", "counting error", ".2f", is_for_boards=False),
     ),
 }
-"""The figures of each task; the first one is what a model is judged by."""
+"""The figures of each task. The first one decides which model is better."""
 
 
 class ColourError(DeployError):
-    """Images with a number of channels that no camera gives."""
+    """The images have a number of channels that cameras do not deliver."""
 
 
 def colour_of(channels: int) -> str:
-    """The name of a number of colour channels: rgb or grayscale; raises ColourError for other numbers."""
+    """The colour name for a number of channels: rgb (3) or grayscale (1). Raises ColourError for other numbers."""
     for name, count in COLOUR_CHANNELS.items():
         if count == channels:
             return name
-    raise ColourError(f"The images have {channels} channels; 1 (grayscale) or 3 (rgb) are expected.")
+    raise ColourError(f"The images have {channels} channels. 1 (grayscale) or 3 (rgb) are expected.")
 
 
 def least_score(threshold: float) -> int:

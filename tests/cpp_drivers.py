@@ -1,4 +1,4 @@
-"""Programs of tests/drivers: kernels behind a pipe, with sanitizers, so that hypothesis can ask them many things."""
+"""Compiles and runs the programs of tests/drivers: kernels behind a pipe, with sanitizers, for hypothesis tests."""
 
 import subprocess
 from contextlib import contextmanager

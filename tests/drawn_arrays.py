@@ -1,4 +1,4 @@
-"""Block directories that are drawn: coloured squares on noise, with a class or with boxes."""
+"""Draws block directories: coloured squares on noise, with class labels or with boxes."""
 
 import json
 
@@ -8,7 +8,7 @@ CLASSES = ["blue", "green", "red"]
 
 
 def draw_squares(labels, size, seed, channels=3):
-    # a bright square of the class's colour (or, in gray, of its brightness) on a noisy background
+    # one bright square on a noisy background; its colour (in gray: its brightness) shows the class
     generator = np.random.default_rng(seed)
     images = generator.uniform(0, 0.4, (len(labels), size, size, channels)).astype(np.float32)
     for image, label in zip(images, labels, strict=True):
@@ -30,7 +30,7 @@ def write_arrays(directory, *, size=48, images=30, channels=3, holdout=0, seed=0
 
 
 def write_box_arrays(folder, images=40, size=48):
-    # up to two bright squares an image, blue or green, on a noisy background; labels as Studio's JSON text
+    # up to two bright squares in each image, blue or green, on a noisy background; labels in Studio's JSON format
     generator = np.random.default_rng(5)
     for split in ("train", "test"):
         features = generator.uniform(0, 0.4, (images, size, size, 3)).astype(np.float32)

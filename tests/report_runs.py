@@ -1,4 +1,4 @@
-"""Output folders of runs that nobody trained: real results of made-up answers, so that reports take no minutes."""
+"""Makes output folders of runs without training: the predictions are made up, so that a report takes seconds."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ TRAINING = TrainingFacts(
 
 
 def write_run(folder: Path, operating, scores, probabilities) -> Outputs:
-    """`folder`/out as train.py leaves it, but for the report, for the arrays in `folder`/data."""
+    """Writes `folder`/out like train.py, except the report. The arrays are in `folder`/data."""
     outputs, data = Outputs(folder / "out"), reading.read(folder / "data")
     outputs.directory.mkdir(parents=True)
     is_grid = data.task == "detection"
@@ -44,17 +44,17 @@ def write_run(folder: Path, operating, scores, probabilities) -> Outputs:
     return outputs
 
 
-def judged(data):
+def scored_splits(data):
     return {name: split for name, split in data.splits.items() if name != "train"}
 
 
 def classification_run(folder: Path, images=60, holdout=12, classes=CLASSES, size=SIZE_PX) -> Outputs:
-    """A classifier's run, for photos that are mostly recognised."""
+    """A run of a classifier that recognises most photos."""
     write_arrays(folder / "data", images=images, holdout=holdout, size=size, classes=list(classes))
     data, generator = reading.read(folder / "data"), np.random.default_rng(1)
     probabilities = {
-        name: {runtime: _answers(split.labels, generator) for runtime in RUNTIMES}
-        for name, split in judged(data).items()
+        name: {runtime: _probabilities(split.labels, generator) for runtime in RUNTIMES}
+        for name, split in scored_splits(data).items()
     }
     scores = {
         name: {
@@ -66,17 +66,17 @@ def classification_run(folder: Path, images=60, holdout=12, classes=CLASSES, siz
     return write_run(folder, OperatingPoint(DEFAULT_THRESHOLDS["classification"]), scores, probabilities)
 
 
-def _answers(labels, generator):
-    said = np.where(generator.random(len(labels)) < 0.8, labels, generator.integers(0, 3, len(labels)))
-    raw = generator.uniform(0, 0.4, (len(labels), 3)) + np.eye(3)[said]
+def _probabilities(labels, generator):
+    predicted = np.where(generator.random(len(labels)) < 0.8, labels, generator.integers(0, 3, len(labels)))
+    raw = generator.uniform(0, 0.4, (len(labels), 3)) + np.eye(3)[predicted]
     return (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def detection_run(folder: Path, photos: int = 12) -> Outputs:
-    """A detector's run; every fifth object is missed, on every seventh photo something is made up."""
+    """A run of a detector. Every fifth photo has a missed object, every seventh photo a false positive."""
     _write_boxes(folder / "data", photos)
     data = reading.read(folder / "data")
-    grids = {name: _grids(split.labels) for name, split in judged(data).items()}
+    grids = {name: _grids(split.labels) for name, split in scored_splits(data).items()}
     scores = {
         name: detections.evaluate(its, list(data.splits[name].labels), CLASSES, SIZE_PX, THRESHOLD, "peaks")
         for name, its in grids.items()
@@ -91,7 +91,7 @@ def detection_run(folder: Path, photos: int = 12) -> Outputs:
 
 
 def _write_boxes(folder: Path, photos: int) -> None:
-    # one coloured square a photo; the last photo of each split shows nothing
+    # Each photo has one coloured square. The last photo of each split is empty.
     counts = {"train": 30, "validation": photos, "holdout": photos // 2}
     with block_writer(folder, CLASSES, SIZE_PX, 3, tuple(counts), "detection") as writer:
         for number, (split, count) in enumerate(counts.items()):

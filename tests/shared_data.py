@@ -1,4 +1,4 @@
-"""Real photos, weights and fixture models that may lie beside the project."""
+"""The folder shared/data beside the project: real photos, weights and test models. It may be missing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Compiles a packaged library and its sketches for the host, against tests/arduino_stand_ins, and runs them."""
+"""Compiles a packaged library and its sketches for the host with tests/arduino_stand_ins, and runs them."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ RUN_SECONDS = 120
 
 
 class CompilerError(Exception):
-    """What the compiler says."""
+    """The compiler failed. The text is its output."""
 
 
 def unpack(zip_path, folder):
@@ -23,13 +23,13 @@ def unpack(zip_path, folder):
     return folder / zip_path.stem
 
 
-# objects by compiler, flags and preprocessed source: many tests compile the same network
+# A cache of object files by compiler, flags and preprocessed source, because many tests compile the same network.
 compiled = {}
 
 
 def compile_cpp(path, result, includes, compiler="g++", flags=()):
     command = [host_compiler(compiler), "-std=c++17", "-O1", *WARNINGS, *flags, *(f"-I{folder}" for folder in includes)]
-    # what is under test must not warn; a sketch's main file gets Arduino.h in front of it, as Arduino does
+    # Arduino includes Arduino.h in front of a sketch's main file.
     sketch = ["-include", "Arduino.h", "-x", "c++"] if path.suffix == ".ino" else []
     source = output_of([*command, "-E", "-P", *sketch, str(path)])
     key = (compiler, *(flag for flag in flags if not flag.startswith("-D")), source)
@@ -48,7 +48,7 @@ def output_of(command):
 
 
 def compile_library(library, folder, compiler="g++", flags=SANITIZERS):
-    """The library's sources as object files."""
+    """Compiles the library's sources to object files."""
     includes = (library / "src", STAND_INS)
     return [
         compile_cpp(path, folder / f"{path.stem}.o", includes, compiler, flags)
@@ -57,7 +57,7 @@ def compile_library(library, folder, compiler="g++", flags=SANITIZERS):
 
 
 def compile_sketch(library, sketch, objects, folder, flags=SANITIZERS):
-    """A program that runs a sketch; flags must be those of the library."""
+    """Links a program that runs a sketch. `flags` must be those of the library."""
     ino = library / "examples" / sketch / f"{sketch}.ino"
     includes = (library / "src", STAND_INS)
     parts = [
@@ -70,7 +70,7 @@ def compile_sketch(library, sketch, objects, folder, flags=SANITIZERS):
 
 
 def run(program, **scene):
-    """The lines that a sketch prints, in a scene of the stand-in board."""
+    """The lines that a sketch prints. `scene` sets up the stand-in board: see arduino_stand_ins/board.cpp."""
     environment = os.environ | {name: str(value) for name, value in scene.items()}
     done = subprocess.run([program], env=environment, capture_output=True, text=True, timeout=RUN_SECONDS)
     assert done.returncode == 0, done.stdout + done.stderr

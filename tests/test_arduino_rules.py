@@ -22,7 +22,7 @@ def files(properties=PROPERTIES, **more):
 
 
 @pytest.mark.parametrize("name", ["fruit", "fruit_spotter", "Fruit2", "a" * 32])
-def test_good_names_pass(name):
+def test_valid_names_pass(name):
     rules.check_name(name)
 
 
@@ -30,50 +30,50 @@ def test_good_names_pass(name):
     ("name", "reason"),
     [
         ("", "letters, digits and underscores"),
-        ("2fruit", "beginning with a letter"),
-        ("_fruit", "beginning with a letter"),
+        ("2fruit", "begins with a letter"),
+        ("_fruit", "begins with a letter"),
         ("fruit-spotter", "letters, digits and underscores"),
         ("fruit spotter", "letters, digits and underscores"),
         ("früchte", "letters, digits and underscores"),
         ("fruit\n", "letters, digits and underscores"),
-        ("a" * 33, "33 characters, and 32 is the most"),
-        ("fruit_library", 'no name with "library"'),
-        ("ArduinoFruit", '"Arduino" in front'),
-        ("class", "C\\+\\+ keeps that word"),
-        ("my__fruit", "C\\+\\+ keeps that word"),
+        ("a" * 33, "33 characters, at most 32 are allowed"),
+        ("fruit_library", 'no name that contains "library"'),
+        ("ArduinoFruit", 'begins with "Arduino"'),
+        ("class", "C\\+\\+ reserves that word"),
+        ("my__fruit", "C\\+\\+ reserves that word"),
         ("string", "would hide another string.h"),
         ("WiFi", "would hide another wifi.h"),
         ("esp_camera", "would hide another esp_camera.h"),
-        ("setup", "gives that name to something else"),
-        ("HIGH", "gives that name to something else"),
+        ("setup", "Arduino already uses that name"),
+        ("HIGH", "Arduino already uses that name"),
     ],
 )
-def test_bad_names_are_refused_with_the_reason(name, reason):
+def test_invalid_names_are_refused_with_the_reason(name, reason):
     with pytest.raises(LibraryError, match=reason):
         rules.check_name(name)
 
 
-def test_a_whole_library_passes():
+def test_a_complete_library_passes():
     rules.check("fruit", files(**{"examples/Look/Look.ino": ""}))
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        (files(**{"examples/Look/See.ino": ""}), "must lie below examples, in a folder of its name"),
+        (files(**{"examples/Look/See.ino": ""}), "must lie below examples, in a folder of the same name"),
         (files(**{"src/Look.ino": ""}), "must lie below examples"),
         (files(**{"setup.exe": ""}), "must not be in a library"),
         (files(**{"../secrets": ""}), "must not be in a library"),
-        (files(**{f"extras/{n}": "" for n in range(30)}), "35 files; fewer than 30"),
+        (files(**{f"extras/{n}": "" for n in range(30)}), "35 files. Fewer than 30"),
         ({path: content for path, content in files().items() if path != "LICENSE"}, "lacks LICENSE"),
         (files(PROPERTIES.replace("url=https://example.com\n", "")), "lacks url"),
-        (files(PROPERTIES.replace("Data Processing", "Fruit")), "'Fruit' is not among Arduino's"),
+        (files(PROPERTIES.replace("Data Processing", "Fruit")), "'Fruit' is not one of Arduino's"),
         (files(PROPERTIES.replace("1.0.0", "new")), "Version new"),
         (files(PROPERTIES.replace("On a board.", "Sees fruit. On a board.")), "repeats the sentence"),
-        (files(PROPERTIES.replace("includes=fruit.h", "includes=pear.h")), "of another library"),
-        (files(PROPERTIES + "no pair\n"), "no key=value"),
+        (files(PROPERTIES.replace("includes=fruit.h", "includes=pear.h")), "belongs to another library"),
+        (files(PROPERTIES + "no pair\n"), "is not key=value"),
     ],
 )
-def test_broken_rules_are_named(changed, message):
+def test_a_broken_rule_is_refused_by_name(changed, message):
     with pytest.raises(LibraryError, match=message):
         rules.check("fruit", changed)

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from block.measure.decode import Detection, decode
-from esp32_deploy.verify import patterns, tflm
+from esp32_deploy import photos
+from esp32_deploy.verify import tflm
 from esp32_deploy.words import least_score
 
 MOST = 64
@@ -21,7 +22,7 @@ def ask_board(tmp_path_factory):
 
 
 def on_board(ask, steps, threshold, cell_px, how):
-    """The objects that the board keeps, and how many it leaves out."""
+    """The objects that decode.h finds, and the number that it leaves out."""
     numbers = (*steps.shape, cell_px, least_score(threshold), how == "peaks")
 
     def read(pipe):
@@ -43,7 +44,7 @@ def grids(draw):
 @pytest.mark.parametrize("how", ["peaks", "fuse"])
 @settings(max_examples=300, deadline=None)
 @given(grids(), st.sampled_from([0.01, 0.3, 0.5, 0.503, 0.7, 1.0]), st.sampled_from([1, 8, 16]))
-def test_the_board_finds_what_the_model_was_measured_with(ask_board, how, steps, threshold, cell_px):
+def test_board_decodes_like_python(ask_board, how, steps, threshold, cell_px):
     expected = decode(steps / np.float32(256), threshold, cell_px, how)
     found, left_out = on_board(ask_board, steps, threshold, cell_px, how)
     assert found == expected[:MOST]
@@ -51,7 +52,7 @@ def test_the_board_finds_what_the_model_was_measured_with(ask_board, how, steps,
 
 
 @pytest.mark.parametrize("how", ["peaks", "fuse"])
-def test_a_full_board_keeps_the_surest_and_counts_the_others(ask_board, how):
+def test_board_keeps_best_objects_and_counts_others(ask_board, how):
     steps = np.zeros((28, 28, 3), np.uint8)
     steps[::3, ::3, 1:] = np.random.default_rng(3).integers(100, 256, (10, 10, 2))
     found, left_out = on_board(ask_board, steps, 0.3, 8, how)
@@ -60,9 +61,9 @@ def test_a_full_board_keeps_the_surest_and_counts_the_others(ask_board, how):
 
 
 @pytest.mark.parametrize("how", ["peaks", "fuse"])
-def test_grids_of_a_network_that_saw_photos(ask_board, how, shared_data):
+def test_board_decodes_outputs_of_real_network(ask_board, how, shared_data):
     model = shared_data / "models" / "fomo_035_96.tflite"
-    images = patterns.photos(shared_data / "fruit" / "test", (96, 96, 3), 12)
+    images = photos.model_inputs(shared_data / "fruit" / "test", (96, 96, 3), 12)
     count = 0
     for output in tflm.outputs(model, images):
         steps = (output.astype(np.int16) + 128).astype(np.uint8)

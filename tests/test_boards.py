@@ -16,7 +16,7 @@ from esp32_deploy.arduino.boards import BOARDS, FREE_BYTES, LARGEST_BLOCK_BYTES,
         (320, 3, "squash", "VGA", "HQVGA"),
     ],
 )
-def test_the_camera_is_asked_for_the_smallest_frame_that_will_do(size, channels, resize, with_psram, without):
+def test_the_frame_is_the_smallest_that_is_large_enough(size, channels, resize, with_psram, without):
     large, small = frame_sizes(size, channels, resize)
     assert (large.name, small.name) == (with_psram, without)
     assert small.frame_bytes(channels) <= LARGEST_BLOCK_BYTES
@@ -31,11 +31,11 @@ def test_the_camera_is_asked_for_the_smallest_frame_that_will_do(size, channels,
         ([90_000, 90_000], FREE_BYTES - 180_000 + 1, False),
     ],
 )
-def test_a_board_without_psram_has_room_in_pieces_and_in_all(pieces, others_bytes, fits):
+def test_internal_ram_limits_the_largest_piece_and_the_total(pieces, others_bytes, fits):
     assert fits_without_psram(pieces, others_bytes) == fits
 
 
 @pytest.mark.parametrize("board", BOARDS.values(), ids=BOARDS)
-def test_no_pin_has_two_jobs(board):
+def test_every_camera_pin_is_used_once(board):
     pins = [board.xclk, board.sda, board.scl, *board.data, board.vsync, board.href, board.pclk]
     assert len(set(pins)) == len(pins) == 14

@@ -24,12 +24,12 @@ def box(label=1, x=1, y=2, w=3, h=4):
     return {"label": label, "x": x, "y": y, "w": w, "h": h}
 
 
-def test_labels_count_from_one_in_the_file_and_from_zero_in_memory(tmp_path):
+def test_labels_are_converted_to_indices_from_zero(tmp_path):
     rows, dropped = read_boxes(box_file(tmp_path, [box(2)], []), 96)
     assert (rows[0].tolist(), rows[1].shape, dropped) == ([[1, 1, 2, 3, 4]], (0, 5), 0)
 
 
-def test_boxes_without_area_inside_the_image_are_dropped_and_the_others_cut(tmp_path):
+def test_boxes_outside_the_image_are_dropped_and_others_are_cut(tmp_path):
     boxes = [box(w=0), box(h=0), box(x=96), box(x=-3), box(x=-2, w=10), box(y=90, h=20)]
     rows, dropped = read_boxes(box_file(tmp_path, boxes), 96)
     assert rows[0].tolist() == [[0, 0, 2, 8, 4], [0, 1, 90, 3, 6]]
@@ -42,33 +42,33 @@ def test_boxes_without_area_inside_the_image_are_dropped_and_the_others_cut(tmp_
         ("[", "cannot be read as JSON"),
         ("3", "should hold a JSON list"),
         ("[3]", "row 0 has no list"),
-        ('[{"boundingBoxes": []}, {"boundingBoxes": [{"label": 1}]}]', "row 1 holds .* which lacks"),
+        ('[{"boundingBoxes": []}, {"boundingBoxes": [{"label": 1}]}]', "row 1 holds .* which is not a box"),
         ('[{"boundingBoxes": [{"label": 0, "x": 1, "y": 1, "w": 1, "h": 1}]}]', "row 0 has label 0"),
-        ('[{"boundingBoxes": [{"label": 1, "x": NaN, "y": 1, "w": 1, "h": 1}]}]', "row 0 holds .* which lacks"),
-        ('[{"boundingBoxes": [{"label": 1, "x": 1e30, "y": 1, "w": 1, "h": 1}]}]', "row 0 holds .* which lacks"),
-        ('[{"boundingBoxes": [{"label": 1' + "0" * 40 + ', "x": 1, "y": 1, "w": 1, "h": 1}]}]', "which lacks"),
+        ('[{"boundingBoxes": [{"label": 1, "x": NaN, "y": 1, "w": 1, "h": 1}]}]', "row 0 holds .* which is not a box"),
+        ('[{"boundingBoxes": [{"label": 1, "x": 1e30, "y": 1, "w": 1, "h": 1}]}]', "row 0 holds .* which is not a box"),
+        ('[{"boundingBoxes": [{"label": 1' + "0" * 40 + ', "x": 1, "y": 1, "w": 1, "h": 1}]}]', "which is not a box"),
     ],
 )
-def test_what_is_no_box_is_refused_by_row(tmp_path, content, words):
+def test_invalid_box_is_refused_with_its_row(tmp_path, content, words):
     (tmp_path / "Y.npy").write_text(content)
     with pytest.raises(BlockError, match=words):
         read_boxes(tmp_path / "Y.npy", 96)
 
 
-def test_a_byte_order_mark_is_no_obstacle(tmp_path):
+def test_box_file_with_a_byte_order_mark_is_read(tmp_path):
     path = box_file(tmp_path, [box()])
     path.write_text(path.read_text(), encoding="utf-8-sig")
     assert is_box_file(path) and len(read_boxes(path, 96)[0]) == 1
 
 
-def test_boxes_are_written_as_they_are_read(tmp_path):
+def test_written_boxes_are_read_back(tmp_path):
     rows = [np.array([[1, 2, 3, 4, 5]]), np.zeros((0, 5), int)]
     write_boxes(tmp_path / "Y.npy", rows)
     again, _ = read_boxes(tmp_path / "Y.npy", 96)
     assert [row.tolist() for row in again] == [row.tolist() for row in rows]
 
 
-def test_studios_own_files_are_read(shared_data):
+def test_box_files_of_studio_are_read(shared_data):
     for name in ("Y_split_train.npy", "Y_split_test.npy"):
         rows, dropped = read_boxes(shared_data / "studio" / "detection-labels" / name, 320)
         assert len(rows) > 0 and sum(map(len, rows)) > 0 and dropped == 0
@@ -83,7 +83,7 @@ def test_studios_own_files_are_read(shared_data):
     st.sampled_from([16, 24]),
     st.lists(st.integers(0, 89), min_size=4, max_size=4),
 )
-def test_a_box_moves_with_the_pixels_it_surrounds(mode, width, height, size, edges):
+def test_resized_box_surrounds_its_resized_pixels(mode, width, height, size, edges):
     left, right = sorted(edge % (width + 1) for edge in edges[:2])
     top, bottom = sorted(edge % (height + 1) for edge in edges[2:])
     assume(right > left and bottom > top)
@@ -99,7 +99,7 @@ def test_a_box_moves_with_the_pixels_it_surrounds(mode, width, height, size, edg
         if share < 0.3:
             assert len(moved) == 0
             return
-    # what covers at least half of a pixel's width and height fills a quarter of it
+    # a box that covers at least half of a pixel's width and half of its height covers a quarter of the pixel
     rows, columns = np.nonzero(filled > 255 * 0.75)
     if len(rows):
         ((_, x, y, box_width, box_height),) = moved
@@ -125,7 +125,7 @@ def photo_folder(folder, *names):
     return PhotoFolder(folder, {name: folder / name for name in names})
 
 
-def test_pascal_voc_gives_edges_and_background(tmp_path):
+def test_pascal_voc_gives_boxes_and_background(tmp_path):
     voc(tmp_path, "a", ("cat", 10, 20, 40, 60.5))
     voc(tmp_path, "b")
     drawn = choose_boxes(photo_folder(tmp_path, "a.jpg", "b.jpg"), None)
@@ -135,14 +135,14 @@ def test_pascal_voc_gives_edges_and_background(tmp_path):
 
 
 @pytest.mark.parametrize("corners", [(10, 20, 40, 60), (40, 20, 10, 60), (40, 60, 10, 20)])
-def test_a_voc_box_may_be_drawn_from_any_corner(tmp_path, corners):
+def test_voc_box_can_start_at_any_corner(tmp_path, corners):
     voc(tmp_path, "a", ("cat", *corners))
     (box,) = choose_boxes(photo_folder(tmp_path, "a.jpg"), None).boxes["a.jpg"]
     assert box[1].tolist() == [10, 20, 30, 40]
 
 
 @pytest.mark.parametrize("place", ["a.xml", "a.XML", "Annotations/a.xml", "annotations/a.xml", "../Annotations/a.XML"])
-def test_voc_files_are_found_beside_the_photo_and_in_annotations(tmp_path, place):
+def test_voc_file_is_found_beside_the_photo_or_in_annotations(tmp_path, place):
     root = tmp_path / "JPEGImages" if place.startswith("..") else tmp_path
     root.mkdir(exist_ok=True)
     voc(tmp_path, "a", ("cat", 1, 2, 3, 4))
@@ -153,14 +153,14 @@ def test_voc_files_are_found_beside_the_photo_and_in_annotations(tmp_path, place
     assert choose_boxes(folder, None).boxes["a.jpg"][0][0] == "cat"
 
 
-def test_voc_files_that_belong_to_no_photo_are_pointed_at(tmp_path):
+def test_voc_files_without_a_photo_are_named(tmp_path):
     voc(tmp_path, "other", ("cat", 1, 2, 3, 4))
-    with pytest.raises(BlockError, match=r"1 \.xml files lie there, such as other\.xml, .* in a folder Annotations"):
+    with pytest.raises(BlockError, match=r"has 1 \.xml files, such as other\.xml, .* in a folder Annotations"):
         choose_boxes(photo_folder(tmp_path, "a.jpg"), None)
 
 
 def annotated_photo(folder, drawn_at, orientation=1):
-    # 60 x 40 px as it is stored, white where the box is
+    # stored size 60 x 40 px; the pixels in the box are white
     photo = np.zeros((40, 60, 3), np.uint8)
     photo[8:20, 10:40] = 255
     exif = Image.Exif()
@@ -175,7 +175,7 @@ def annotated_photo(folder, drawn_at, orientation=1):
 
 @pytest.mark.parametrize("orientation", [1, 5, 6, 7, 8])
 @pytest.mark.parametrize("drawn_at", [(60, 40), (600, 400), (30, 20)])
-def test_boxes_drawn_on_the_stored_or_on_a_larger_photo_lie_right_on_the_upright_one(tmp_path, orientation, drawn_at):
+def test_voc_boxes_are_converted_to_the_upright_photo(tmp_path, orientation, drawn_at):
     folder = annotated_photo(tmp_path, drawn_at, orientation)
     ((_, (x, y, width, height)),) = choose_boxes(folder, None).boxes["a.png"]
     rows, columns = np.nonzero(read_photo(tmp_path / "a.png")[:, :, 0])
@@ -184,7 +184,7 @@ def test_boxes_drawn_on_the_stored_or_on_a_larger_photo_lie_right_on_the_upright
 
 
 @pytest.mark.parametrize("drawn_at", [(0, 0), (-1, 5), ("", "wide")])
-def test_a_voc_file_that_does_not_say_its_size_is_taken_at_its_word(tmp_path, drawn_at):
+def test_voc_boxes_without_a_photo_size_stay_the_same(tmp_path, drawn_at):
     folder = annotated_photo(tmp_path, (60, 40))
     text = (tmp_path / "a.xml").read_text()
     size = f"<size><width>{drawn_at[0]}</width><height>{drawn_at[1]}</height></size>"
@@ -195,17 +195,17 @@ def test_a_voc_file_that_does_not_say_its_size_is_taken_at_its_word(tmp_path, dr
 
 def test_boxes_drawn_on_another_photo_are_refused(tmp_path):
     folder = annotated_photo(tmp_path, (40, 60))
-    with pytest.raises(BlockError, match=r"a\.xml was drawn on a photo of 40 x 60 px, but a\.png has 60 x 40 px"):
+    with pytest.raises(BlockError, match=r"a\.xml were drawn on a photo of 40 x 60 px, but a\.png has 60 x 40 px"):
         choose_boxes(folder, None)
 
 
-def test_a_photo_without_its_voc_file_is_named(tmp_path):
+def test_photo_without_a_voc_file_is_named(tmp_path):
     voc(tmp_path, "a", ("cat", 10, 20, 40, 60))
     with pytest.raises(BlockError, match=r"1 of 2 photos .* such as b\.jpg"):
         choose_boxes(photo_folder(tmp_path, "a.jpg", "b.jpg"), None)
 
 
-def test_edge_impulses_export_gives_boxes_and_background(tmp_path):
+def test_export_gives_boxes_and_background(tmp_path):
     content = {"version": 1, "type": "bounding-box-labels"}
     content["boundingBoxes"] = {"a.jpg": [{"label": "cat", "x": 1, "y": 2, "width": 3, "height": 4}]}
     (tmp_path / "bounding_boxes.labels").write_text(json.dumps(content))
@@ -213,7 +213,7 @@ def test_edge_impulses_export_gives_boxes_and_background(tmp_path):
     assert drawn.source == "export"
     assert drawn.boxes["a.jpg"][0][1].tolist() == [1, 2, 3, 4] and drawn.boxes["b.jpg"] == []
     (warning,) = drawn.warnings
-    assert "1 of 2 photos" in warning and "taken for background: b.jpg" in warning
+    assert "1 of 2 photos" in warning and "used as background: b.jpg" in warning
 
 
 def export(folder, *names):
@@ -222,32 +222,32 @@ def export(folder, *names):
     (folder / "bounding_boxes.labels").write_text(json.dumps(content))
 
 
-def test_an_exports_names_may_differ_in_case(tmp_path):
+def test_export_names_can_differ_in_case(tmp_path):
     export(tmp_path, "A.JPG")
     drawn = choose_boxes(photo_folder(tmp_path, "a.jpg"), None)
     assert drawn.boxes["a.jpg"][0][0] == "cat" and drawn.warnings == ()
 
 
-def test_an_exports_photos_that_are_not_there_are_named(tmp_path):
+def test_missing_photos_of_an_export_are_named(tmp_path):
     export(tmp_path, "a.jpg", "gone.jpg")
     (warning,) = choose_boxes(photo_folder(tmp_path, "a.jpg"), None).warnings
-    assert "name 1 photos that are not there: gone.jpg" in warning
+    assert warning == "1 photos in the label files do not exist: gone.jpg."
 
 
-def test_an_export_of_other_names_is_refused(tmp_path):
+def test_export_of_renamed_photos_is_refused(tmp_path):
     export(tmp_path, "a.jpg", "before.jpg")
-    with pytest.raises(BlockError, match=r"1 of 2 photos .*\(after\.jpg\), and .* name 1 photos .*\(before\.jpg\)"):
+    with pytest.raises(BlockError, match=r"1 of 2 photos .*\(after\.jpg\), and 1 photos .*\(before\.jpg\)"):
         choose_boxes(photo_folder(tmp_path, "a.jpg", "after.jpg"), None)
 
 
-def test_a_box_without_numbers_is_named(tmp_path):
+def test_box_without_numbers_is_refused(tmp_path):
     voc(tmp_path, "a", ("cat", 10, "wide", 40, 60))
-    with pytest.raises(BlockError, match=r"a\.xml has a box 'cat' of xmin 10, ymin wide"):
+    with pytest.raises(BlockError, match=r"a\.xml has a box 'cat' with xmin 10, ymin wide"):
         choose_boxes(photo_folder(tmp_path, "a.jpg"), None)
 
 
-def test_names_and_folders_draw_no_boxes(tmp_path):
+def test_file_names_give_no_boxes(tmp_path):
     with pytest.raises(BlockError, match="--labels-from name gives no boxes"):
         choose_boxes(photo_folder(tmp_path, "a.jpg"), "name")
-    with pytest.raises(BlockError, match="Nothing draws boxes"):
+    with pytest.raises(BlockError, match="No boxes were found"):
         choose_boxes(photo_folder(tmp_path, "a.jpg"), None)

@@ -68,7 +68,7 @@ def choose(browser, **values):
         )
 
 
-def test_a_report_opens_without_an_error_and_asks_no_network(browser, report):
+def test_report_opens_without_errors_and_network_requests(browser, report):
     browser.get_log("performance")
     browser.get(report)
     time.sleep(0.5)
@@ -87,7 +87,7 @@ def test_a_report_opens_without_an_error_and_asks_no_network(browser, report):
 
 @pytest.mark.parametrize("width", WIDTHS_PX)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_report_is_readable_on_a_phone_and_on_a_desk(browser, report, width, scheme):
+def test_report_is_readable_on_phone_and_desktop(browser, report, width, scheme):
     resize(browser, width)
     browser.execute_cdp_cmd(
         "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
@@ -125,7 +125,7 @@ def luminance(colour):
     return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def test_the_filter_shows_what_was_asked_for(browser, report):
+def test_filter_shows_matching_photos(browser, report):
     resize(browser, 1280)
     browser.get(report)
     total = browser.execute_script("return document.querySelectorAll('#gallery figure').length")
@@ -145,7 +145,7 @@ def test_the_filter_shows_what_was_asked_for(browser, report):
     assert len(shown(browser)) == total
 
 
-def test_a_number_in_the_confusion_matrix_leads_to_its_photos(browser, report):
+def test_click_on_the_confusion_matrix_shows_its_photos(browser, report):
     browser.get(report)
     cells = "[...document.querySelectorAll('.confusion button')].filter(one => Number(one.textContent))"
     for number in range(browser.execute_script(f"return {cells}.length")):
@@ -157,7 +157,7 @@ def test_a_number_in_the_confusion_matrix_leads_to_its_photos(browser, report):
             assert all(value in ["", *one[name].split()] for one in found), (name, value)
 
 
-def test_what_is_printed_has_all_photos(browser, report):
+def test_print_shows_all_photos(browser, report):
     browser.get(report)
     browser.execute_script("dispatchEvent(new Event('beforeprint'))")
     assert len(shown(browser)) == browser.execute_script("return document.querySelectorAll('#gallery figure').length")

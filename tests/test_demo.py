@@ -29,14 +29,14 @@ def composed(kind, number, side=240):
     return scene.compose(kind, dataset.photo_generator(1, "train", kind, number), side)[1]
 
 
-def test_every_kind_gets_its_photos_in_both_splits(photos):
+def test_every_kind_has_photos_in_both_splits(photos):
     for split, count in (("train", 8), ("test", 4)):
         stems = {f"{kind}_{number}" for kind in dataset.KINDS for number in range(1, count + 1)}
         names = {path.name for path in (photos / split).iterdir()}
         assert names == {f"{stem}.jpg" for stem in stems} | {f"{stem}.xml" for stem in stems}
 
 
-def test_a_smaller_set_holds_the_same_bytes(photos, tmp_path):
+def test_smaller_set_has_the_same_photos(photos, tmp_path):
     dataset.write_demo(tmp_path, photos_per_kind=2, test_photos_per_kind=1)
     everything = bytes_by_name(photos)
     assert all(everything[name] == content for name, content in bytes_by_name(tmp_path).items())
@@ -71,7 +71,7 @@ def test_annotations_hold_no_machine_paths(photos):
 
 
 @pytest.mark.parametrize("kind", dataset.KINDS)
-def test_boxes_lie_inside_the_photo_and_are_big_enough(kind):
+def test_boxes_are_inside_the_photo_and_large_enough(kind):
     for number in range(1, 6):
         drawn = draw(kind, number)
         assert drawn.photo.size == (dataset.SIZE_PX, dataset.SIZE_PX)
@@ -81,20 +81,20 @@ def test_boxes_lie_inside_the_photo_and_are_big_enough(kind):
             assert max(box.xmax - box.xmin, box.ymax - box.ymin) >= 0.14 * dataset.SIZE_PX
 
 
-def test_photos_come_in_the_size_that_was_asked_for():
+def test_photos_have_the_requested_size():
     drawn = draw("orange", 1, size_px=97)
     assert drawn.photo.size == (97, 97)
     assert max(max(box) for box in drawn.boxes) <= 97
 
 
 @pytest.mark.parametrize("kind", dataset.KINDS)
-def test_every_fruit_stays_mostly_visible(kind):
+def test_every_fruit_is_mostly_visible(kind):
     for number in range(1, 6):
         assert min(scene.visible_shares(composed(kind, number), 240)) >= 0.6
 
 
 @pytest.mark.parametrize("kind", dataset.KINDS)
-def test_boxes_are_tight_around_the_drawn_fruit(kind):
+def test_boxes_are_tight_around_the_fruits(kind):
     for number in range(1, 4):
         for item in composed(kind, number):
             if item.is_fruit:
@@ -105,7 +105,7 @@ def test_boxes_are_tight_around_the_drawn_fruit(kind):
                 np.testing.assert_allclose(scene.tight_box(item, 240), edges, atol=1)
 
 
-def test_fruit_in_the_box_looks_unlike_the_same_scene_without_it(monkeypatch):
+def test_pixels_in_a_box_differ_without_the_fruit(monkeypatch):
     with_fruit = draw("orange", 3)
     paint = scene.paint
     monkeypatch.setattr(scene, "paint", lambda canvas, item, light: item.is_fruit or paint(canvas, item, light))
@@ -115,7 +115,7 @@ def test_fruit_in_the_box_looks_unlike_the_same_scene_without_it(monkeypatch):
         assert difference[ymin:ymax, xmin:xmax].mean() > 3 * np.median(difference)
 
 
-def test_mean_colour_alone_does_not_tell_the_kinds_apart(photos):
+def test_mean_colour_alone_does_not_classify_the_photos(photos):
     def colours(split):
         return [
             [mean_colour(path) for path in sorted((photos / split).glob(f"{kind}_*.jpg"))] for kind in dataset.KINDS
@@ -132,33 +132,33 @@ def mean_colour(path):
         return np.asarray(photo, float).mean(axis=(0, 1))
 
 
-def test_progress_sees_every_photo_once(tmp_path):
+def test_progress_counts_every_photo_once(tmp_path):
     seen = []
     dataset.write_demo(tmp_path, 1, 1, size_px=48, track=lambda jobs: (seen.append(job) or job for job in jobs))
     assert len(seen) == len(set(seen)) == 6
 
 
-def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path):
+def test_folder_with_other_files_is_refused_and_unchanged(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"mine")
     with pytest.raises(BlockError, match=r"holiday\.jpg"):
         dataset.write_demo(tmp_path, 1, 1, size_px=48)
     assert bytes_by_name(tmp_path) == {"holiday.jpg": b"mine"}
 
 
-def test_somebody_elses_photo_of_the_same_name_is_refused(tmp_path):
+def test_other_photo_with_the_same_name_is_not_overwritten(tmp_path):
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "apple_1.jpg").write_bytes(b"mine")
     with pytest.raises(BlockError, match="apple_1"):
         dataset.write_demo(tmp_path, 1, 1, size_px=48)
 
 
-def test_a_larger_demo_is_not_mixed_with_a_smaller_one(tmp_path):
+def test_larger_demo_is_not_overwritten_by_a_smaller_one(tmp_path):
     dataset.write_demo(tmp_path, 2, 1, size_px=48)
     with pytest.raises(BlockError, match="apple_2"):
         dataset.write_demo(tmp_path, 1, 1, size_px=48)
 
 
-def test_an_interrupted_demo_is_finished(tmp_path):
+def test_interrupted_demo_is_completed(tmp_path):
     dataset.write_demo(tmp_path, 1, 1, size_px=48)
     whole = bytes_by_name(tmp_path)
     Path(tmp_path / "train" / "apple_1.jpg").write_bytes(b"half")
@@ -167,18 +167,18 @@ def test_an_interrupted_demo_is_finished(tmp_path):
     assert bytes_by_name(tmp_path) == whole
 
 
-def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+def test_file_instead_of_a_folder_is_refused(tmp_path):
     (tmp_path / "demo").touch()
     with pytest.raises(BlockError, match="is a file"):
         dataset.write_demo(tmp_path / "demo", 1, 1)
 
 
 @pytest.mark.parametrize("counts", [{"photos_per_kind": 0}, {"test_photos_per_kind": -1}, {"size_px": 20}])
-def test_senseless_counts_and_sizes_are_refused(tmp_path, counts):
+def test_too_small_counts_and_sizes_are_refused(tmp_path, counts):
     with pytest.raises(BlockError, match=r"at least"):
         dataset.write_demo(tmp_path, **counts)
 
 
-def test_a_kind_that_is_not_drawn_is_named():
+def test_unknown_kind_is_refused():
     with pytest.raises(BlockError, match="pear"):
         dataset.draw_scene("pear", np.random.default_rng(1))

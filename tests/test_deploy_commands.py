@@ -27,7 +27,7 @@ def test_inspect_shows_every_layer_and_the_memory(shared_data):
     assert "TensorFlow Lite Micro needs an arena of 151,168 bytes." in result.output
 
 
-def test_inspect_shows_a_model_that_tflm_does_not_run(tmp_path):
+def test_inspect_works_without_an_arena_size_from_tflm(tmp_path):
     model = TinyModel((1, 6, 6, 3))
     model.convolution(0, 1, (3, 3), depthwise=True, bias=False)
     result = invoke("inspect", write(tmp_path, model))
@@ -35,14 +35,14 @@ def test_inspect_shows_a_model_that_tflm_does_not_run(tmp_path):
     assert "TensorFlow Lite Micro's arena is not known" in result.output
 
 
-def test_inspect_speaks_json(tmp_path):
+def test_inspect_prints_json(tmp_path):
     report = json.loads(invoke("inspect", write(tmp_path, odd_sizes()), "--json").output)
     assert report["input"]["shape"] == [13, 11, 3]
     buffers = report["input"]["bytes"] + sum(layer["bytes"] for layer in report["layers"])
     assert buffers <= report["ram_bytes"]
 
 
-def test_inspect_shows_the_operators_of_a_model_that_cannot_be_streamed_and_why(tmp_path):
+def test_inspect_lists_operators_and_the_reason_for_an_unstreamable_model(tmp_path):
     result = invoke("inspect", write(tmp_path, attentive_grid()))
     assert result.exit_code == 0, result.output
     assert "batch_matmul" in result.output
@@ -51,7 +51,7 @@ def test_inspect_shows_the_operators_of_a_model_that_cannot_be_streamed_and_why(
     assert "--runtime" not in result.output
 
 
-def test_inspect_speaks_json_of_a_model_that_cannot_be_streamed(tmp_path):
+def test_inspect_prints_json_for_an_unstreamable_model(tmp_path):
     report = json.loads(invoke("inspect", write(tmp_path, attentive_grid()), "--json").output)
     assert (report["input"]["shape"], report["output"]["shape"]) == ([32, 32, 3], [8, 8, 4])
     assert report["macs"] == sum(layer["macs"] for layer in report["layers"]) > 0
@@ -59,21 +59,21 @@ def test_inspect_speaks_json_of_a_model_that_cannot_be_streamed(tmp_path):
     assert report["ram_bytes"] is None
 
 
-def test_verify_says_only_why_a_model_cannot_be_streamed(tmp_path):
+def test_verify_refuses_an_unstreamable_model_with_the_reason(tmp_path):
     result = invoke("verify", write(tmp_path, attentive_grid()))
     assert result.exit_code == 1
     assert result.output.startswith("Error: The model cannot be streamed: ADD")
     assert "--runtime" not in result.output
 
 
-def test_a_model_that_cannot_be_streamed_is_packaged_for_the_interpreter_with_the_reason(tmp_path):
+def test_package_uses_the_interpreter_for_an_unstreamable_model(tmp_path):
     model, out = write(tmp_path, attentive_grid()), tmp_path / "finder.zip"
     result = invoke("package", model, "--labels", "a,b,c", "--out", out)
     assert result.exit_code == 0
-    assert "It runs TensorFlow Lite Micro's interpreter. The model cannot be streamed: ADD" in result.output
+    assert "The library uses TensorFlow Lite Micro's interpreter. The model cannot be streamed: ADD" in result.output
     result = invoke("package", model, "--labels", "a,b,c", "--out", out, "--runtime", "stream")
     assert result.exit_code == 1
-    assert result.output.endswith("only computed planes are added. Package it with --runtime tflm instead.\n")
+    assert result.output.endswith("Only computed planes can be added. Package it with --runtime tflm instead.\n")
 
 
 def test_verify_counts_identical_outputs(tmp_path):
@@ -83,7 +83,7 @@ def test_verify_counts_identical_outputs(tmp_path):
     assert (report["identical"], report["inputs"], report["first_difference"]) == (5, 5, None)
 
 
-def test_verify_runs_photos_as_the_board_sees_them(shared_data):
+def test_verify_runs_photos_too(shared_data):
     toolchain("host")
     model = shared_data / "models" / "fomo_035_96.tflite"
     result = invoke("verify", model, "--inputs", 4, "--photos", shared_data / "fruit" / "test")
@@ -91,14 +91,14 @@ def test_verify_runs_photos_as_the_board_sees_them(shared_data):
     assert "identical         8" in result.output
 
 
-def test_a_refusal_is_one_line(shared_data):
+def test_inspect_refuses_in_one_line(shared_data):
     result = invoke("inspect", shared_data / "seed" / "model.tflite")
     assert result.exit_code == 1
     assert result.output.startswith("Error: The model's input (1, 3, 224, 224) is laid out with the channels first")
     assert result.output.count("\n") == 1
 
 
-def test_an_error_that_nobody_foresaw_is_said_to_be_one_and_debugging_shows_where(tmp_path, monkeypatch):
+def test_an_unexpected_error_is_marked_and_debug_shows_its_traceback(tmp_path, monkeypatch):
     def fails(*_):
         raise ValueError("too many\nvalues to unpack")
 
@@ -110,12 +110,12 @@ def test_an_error_that_nobody_foresaw_is_said_to_be_one_and_debugging_shows_wher
     assert "too many" in str(invoke("inspect", model, "--debug").exception)
 
 
-def test_debugging_shows_where_a_model_was_refused(shared_data):
+def test_debug_keeps_the_exception_of_a_refusal(shared_data):
     result = invoke("inspect", shared_data / "seed" / "model.tflite", "--debug")
     assert isinstance(result.exception, graph.GraphError)
 
 
-def test_package_makes_a_library_of_a_model_and_its_manifest(tmp_path):
+def test_package_makes_a_library_from_a_model_and_its_manifest(tmp_path):
     (tmp_path / "deploy.json").write_text('{"name": "finder", "labels": ["apple", "pear", "plum"]}')
     model = write(tmp_path, grid_of_squares())
     out = tmp_path / "library.zip"
@@ -128,7 +128,7 @@ def test_package_makes_a_library_of_a_model_and_its_manifest(tmp_path):
         assert "#define BOARD_ESP_EYE" in archive.read("finder/examples/Camera/Camera.ino").decode()
 
 
-def test_flags_override_the_manifest(tmp_path):
+def test_options_override_the_manifest(tmp_path):
     (tmp_path / "deploy.json").write_text('{"name": "finder", "labels": ["apple"], "resize": "fit"}')
     model, out = write(tmp_path, grid_of_squares()), tmp_path / "library.zip"
     result = invoke("package", model, "--out", out, "--name", "spotter2", "--labels", "a, b,c", "--resize", "squash")
@@ -141,9 +141,9 @@ def test_flags_override_the_manifest(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--name", "class"], "The library cannot be called 'class': C++ keeps that word for itself."),
-        (["--threshold", "7"], "threshold is 7.0; choose more than 0 and at most 1, such as 0.6."),
-        (["--labels", "a,b"], "2 labels (a, b) for a model of 3 classes"),
+        (["--name", "class"], "The library cannot be called 'class': C++ reserves that word."),
+        (["--threshold", "7"], "threshold is 7.0. Choose more than 0 and at most 1, such as 0.6."),
+        (["--labels", "a,b"], "There are 2 labels (a, b), but the model has 3 classes"),
     ],
 )
 def test_package_refuses_in_one_line(arguments, message, tmp_path):
@@ -153,7 +153,7 @@ def test_package_refuses_in_one_line(arguments, message, tmp_path):
     assert result.output.count("\n") == 1
 
 
-def test_package_refuses_samples_that_are_no_array(tmp_path):
+def test_package_refuses_samples_that_are_not_an_array(tmp_path):
     (tmp_path / "samples.npy").write_text("photos")
     model = write(tmp_path, grid_of_squares())
     result = invoke("package", model, "--labels", "a,b,c", "--samples", tmp_path / "samples.npy")

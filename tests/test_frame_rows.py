@@ -52,7 +52,7 @@ def frames(draw):
     st.sampled_from(pixels.RESIZE_MODES),
     st.integers(0, 5),
 )
-def test_the_board_sees_the_bytes_that_the_network_was_trained_on(ask_board, frame, size, channels, mode, gap):
+def test_frame_rows_equal_training_images(ask_board, frame, size, channels, mode, gap):
     name, content = frame
     expected = pixels.image_to_input(as_rgb(content, name), size, mode, channels)
     np.testing.assert_array_equal(on_board(ask_board, content, name, size, channels, mode, gap), expected)
@@ -61,24 +61,24 @@ def test_the_board_sees_the_bytes_that_the_network_was_trained_on(ask_board, fra
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("mode", pixels.RESIZE_MODES)
 @pytest.mark.parametrize("shape", [(120, 160), (176, 240), (240, 320), (96, 96), (1200, 1600)])
-def test_camera_frames_of_every_size(ask_board, name, mode, shape):
+def test_frame_rows_of_camera_sizes(ask_board, name, mode, shape):
     frame = np.random.default_rng(1).integers(0, 256, (*shape, FORMATS[name]), np.uint8)
     for size, channels in ((96, 3), (160, 1)):
         expected = pixels.image_to_input(as_rgb(frame, name), size, mode, channels)
         np.testing.assert_array_equal(on_board(ask_board, frame, name, size, channels, mode), expected)
 
 
-def test_the_largest_frame_of_white_does_not_overflow(ask_board):
-    # 16,810,048 pixels are the most whose sums fit 32 bits
+def test_largest_white_frame_does_not_overflow(ask_board):
+    # almost as many pixels as most_frame_pixels of kernels/pixels.h
     frame = np.full((256, 65_535, 1), 255, np.uint8)
     assert (on_board(ask_board, frame, "grayscale", 3, 1, "squash") == 255).all()
 
 
-def test_white_in_rgb565_is_white(ask_board):
+def test_white_rgb565_stays_white(ask_board):
     assert (on_board(ask_board, np.full((2, 2, 2), 255, np.uint8), "rgb565", 2, 3, "squash") == 255).all()
 
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 @pytest.mark.parametrize(("name", "kernel"), [("frame_rows", "pixels"), ("decode", "decode")])
-def test_kernels_around_the_network_compile_without_a_warning(compiler, name, kernel, tmp_path):
+def test_pixel_and_decode_kernels_compile_without_warnings(compiler, name, kernel, tmp_path):
     compile_driver(name, kernel, tmp_path, compiler, ())

@@ -15,7 +15,7 @@ from esp32_deploy.compile.servable import StreamError
         ("fomo_035_96", 5_287_680, 151_008),
     ],
 )
-def test_known_models_cost_what_was_measured(shared_data, name, macs, arena_bytes):
+def test_macs_and_arena_of_known_models(shared_data, name, macs, arena_bytes):
     measured = footprint.measure(shared_data / "models" / f"{name}.tflite")
     assert (measured.macs, measured.tflm_arena_bytes) == (macs, arena_bytes)
 
@@ -31,21 +31,21 @@ def test_shapes_types_and_scales_are_read(shared_data):
     assert first.macs == 48 * 48 * 16 * 27
 
 
-def test_a_file_that_is_no_model_is_refused(tmp_path):
+def test_a_file_that_is_not_a_model_is_refused(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(b"not a model at all")
     with pytest.raises(graph.GraphError, match="is not a TensorFlow Lite model"):
         graph.read(path)
 
 
-def test_a_model_without_a_graph_is_refused(tmp_path):
+def test_a_model_without_a_subgraph_is_refused(tmp_path):
     path = tmp_path / "model.tflite"
     path.write_bytes(b"\x1c\x00\x00\x00TFL3" + bytes(64))
     with pytest.raises(graph.GraphError, match="0 subgraphs"):
         graph.read(path)
 
 
-def test_the_footprint_has_the_streamed_rows_layer_by_layer(shared_data):
+def test_the_footprint_counts_the_kept_bytes_of_every_layer(shared_data):
     measured = footprint.measure(shared_data / "models" / "classifier_035_96.tflite")
     assert measured.stream.ram_bytes == sum(measured.stream.segments_bytes) < 24 * 1024
     assert sum(layer.macs for layer in measured.layers) == measured.macs
@@ -54,9 +54,9 @@ def test_the_footprint_has_the_streamed_rows_layer_by_layer(shared_data):
     assert 0.98 * measured.stream.ram_bytes < accounted <= measured.stream.ram_bytes
 
 
-def test_a_model_that_cannot_stream_still_has_its_layers(shared_data, monkeypatch):
+def test_the_footprint_of_an_unstreamable_model_has_layers(shared_data, monkeypatch):
     def refuse(*_):
-        raise StreamError("not served")
+        raise StreamError("not supported")
 
     monkeypatch.setattr(footprint.compiler, "compile_file", refuse)
     measured = footprint.measure(shared_data / "models" / "classifier_035_96.tflite")

@@ -30,15 +30,15 @@ def problems(metrics):
     return [error.message for error in jsonschema.Draft202012Validator(SCHEMA).iter_errors(metrics)]
 
 
-def test_the_schema_is_one():
+def test_schema_is_a_valid_json_schema():
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
 
 
-def test_a_runs_metrics_are_as_the_schema_says(metrics):
+def test_metrics_match_the_schema(metrics):
     assert problems(metrics) == []
 
 
-def test_the_schema_refuses_what_it_does_not_know(metrics):
+def test_schema_refuses_unknown_and_missing_fields(metrics):
     assert problems(metrics | {"surprise": 1}) != []
     assert problems({name: value for name, value in metrics.items() if name != "scores"}) != []
     other = "detection" if metrics["task"] == "classification" else "classification"
@@ -46,7 +46,7 @@ def test_the_schema_refuses_what_it_does_not_know(metrics):
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/commands.md", "docs/outputs.md"])
-def test_documentation_is_what_the_code_says(reference, name):
+def test_generated_documentation_is_current(reference, name):
     written = (ROOT / name).read_text(encoding="utf-8")
     assert written == reference.PAGES[name](), "run: python docs/reference.py"
 
@@ -56,7 +56,7 @@ def test_every_field_is_described(reference):
     assert len(rows) > 80 and all(text.endswith(".") for _, _, _, text in rows)
 
 
-def test_every_option_is_explained_with_its_default_and_every_command_with_an_example(reference):
+def test_help_has_an_example_and_each_option_has_a_default(reference):
     for name, command in reference.commands():
         text = reference.help_text(command, name)
         assert f"Example: {name} " in text, name

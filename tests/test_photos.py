@@ -1,4 +1,4 @@
-"""Photos of every awkward kind, and what becomes of their classes and splits."""
+"""Preparation of photos: decoding, search, labels, splits and the arrays that are written."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def test_exif_rotation_is_applied(tmp_path):
     image = Image.new("RGB", (8, 4), GREEN)
     image.paste(RED, (0, 0, 4, 4))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned a quarter clockwise
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
     image.save(tmp_path / "turned.png", exif=exif)
     pixels = read_photo(tmp_path / "turned.png")
     assert pixels.shape == (8, 4, 3)
@@ -76,14 +76,14 @@ def test_exif_rotation_is_applied(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
-def test_transparency_is_laid_on_white(tmp_path, mode):
+def test_transparent_parts_become_white(tmp_path, mode):
     image = Image.new("RGBA", (2, 1), (0, 0, 0, 255))
     image.putpixel((1, 0), (0, 0, 0, 0))
     image.convert(mode).save(tmp_path / "clear.png")
     assert read_photo(tmp_path / "clear.png").tolist() == [[[0, 0, 0], [255, 255, 255]]]
 
 
-def test_palette_with_a_transparent_colour_is_laid_on_white(tmp_path):
+def test_transparent_palette_colour_becomes_white(tmp_path):
     image = Image.new("P", (2, 1))
     image.putpalette([255, 0, 0, 0, 0, 255])
     image.putpixel((1, 0), 1)
@@ -91,36 +91,36 @@ def test_palette_with_a_transparent_colour_is_laid_on_white(tmp_path):
     assert read_photo(tmp_path / "palette.png").tolist() == [[list(RED), [255, 255, 255]]]
 
 
-def test_cmyk_becomes_rgb(tmp_path):
+def test_cmyk_is_converted_to_rgb(tmp_path):
     Image.new("CMYK", (8, 8), (0, 255, 255, 0)).save(tmp_path / "print.jpg", quality=100)
     red, green, blue = read_photo(tmp_path / "print.jpg")[4, 4]
     assert red > 250 and green < 5 and blue < 5
 
 
-def test_sixteen_bit_gray_keeps_its_shades(tmp_path):
+def test_sixteen_bit_gray_is_scaled_to_eight_bits(tmp_path):
     Image.fromarray(np.array([[0, 32768, 65535]], np.uint16)).save(tmp_path / "deep.png")
     assert read_photo(tmp_path / "deep.png")[0, :, 0].tolist() == [0, 128, 255]
 
 
-def test_first_frame_of_an_animation_counts(tmp_path):
+def test_first_frame_of_an_animation_is_read(tmp_path):
     frames = [Image.new("RGB", (4, 4), colour) for colour in (RED, BLUE)]
     frames[0].save(tmp_path / "moving.gif", save_all=True, append_images=frames[1:])
     assert tuple(read_photo(tmp_path / "moving.gif")[0, 0]) == RED
 
 
-def test_content_counts_more_than_the_extension(tmp_path):
+def test_photo_with_a_wrong_extension_is_read(tmp_path):
     draw(tmp_path / "photo.png").rename(tmp_path / "photo.jpg")
     assert tuple(read_photo(tmp_path / "photo.jpg")[0, 0]) == RED
 
 
-def test_a_decompression_bomb_is_unreadable(tmp_path, monkeypatch):
+def test_decompression_bomb_is_unreadable(tmp_path, monkeypatch):
     draw(tmp_path / "bomb.png", size=(40, 40))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     with pytest.raises(UnreadablePhotoError, match="megapixels"):
         read_photo(tmp_path / "bomb.png")
 
 
-def test_a_truncated_photo_is_unreadable(tmp_path):
+def test_truncated_photo_is_unreadable(tmp_path):
     path = tmp_path / "cut.bmp"
     draw(path, size=(40, 40))
     path.write_bytes(path.read_bytes()[:1000])
@@ -131,7 +131,7 @@ def test_a_truncated_photo_is_unreadable(tmp_path):
 # --- finding photos ----------------------------------------------------------------------------------------
 
 
-def test_a_folder_is_known_by_a_photo_anywhere_below(photos):
+def test_photo_folder_has_a_photo_at_any_depth(photos):
     assert not is_photo_folder(photos)
     photos.mkdir()
     (photos / "notes.txt").write_text("no photo")
@@ -141,14 +141,14 @@ def test_a_folder_is_known_by_a_photo_anywhere_below(photos):
 
 
 @pytest.mark.parametrize("name", [".hidden.png", "__MACOSX/x.png", ".cache/x.png", "Thumbs.db", "notes.txt"])
-def test_files_that_are_no_photos_are_ignored(photos, out, name):
+def test_hidden_and_other_files_are_ignored(photos, out, name):
     draw_classes(photos, apple=5, banana=5)
     (photos / "apple" / name).parent.mkdir(exist_ok=True)
     (photos / "apple" / name).write_bytes(b"rubbish")
     assert run(photos, out).preparation.skipped == {}
 
 
-def test_every_common_extension_is_a_photo(photos, out):
+def test_common_extensions_are_photos(photos, out):
     for suffix in ("jpg", "JPEG", "png", "bmp", "gif", "webp", "tif", "TIFF"):
         draw(photos / "apple" / f"photo.{suffix}")
     draw_classes(photos, banana=2)
@@ -156,7 +156,7 @@ def test_every_common_extension_is_a_photo(photos, out):
     assert counts["train"]["apple"] + counts["validation"]["apple"] == 8
 
 
-def test_links_to_files_and_folders_are_followed_but_never_in_circles(photos, out, tmp_path):
+def test_links_are_followed_but_not_in_circles(photos, out, tmp_path):
     draw_classes(photos, apple=3, banana=3)
     draw(tmp_path / "elsewhere" / "x.png")
     (photos / "apple" / "linked.png").symlink_to(tmp_path / "elsewhere" / "x.png")
@@ -183,7 +183,7 @@ def test_unreadable_photos_are_skipped_with_their_reasons(photos, out):
     assert str(photos) not in json.dumps(note)
 
 
-def test_many_unreadable_photos_stop_the_preparation(photos, out):
+def test_many_unreadable_photos_are_refused(photos, out):
     draw_classes(photos, apple=5, banana=5)
     for number in range(2):
         (photos / "apple" / f"broken{number}.jpg").write_bytes(b"rubbish")
@@ -191,7 +191,7 @@ def test_many_unreadable_photos_stop_the_preparation(photos, out):
         run(photos, out)
 
 
-def test_a_class_lost_to_unreadable_photos_stops_the_preparation(photos, out):
+def test_class_with_only_unreadable_photos_is_refused(photos, out):
     draw_classes(photos, apple=20, banana=1)
     cut = draw(photos / "banana" / "cut.bmp", size=(40, 40))
     cut.write_bytes(cut.read_bytes()[:1000])
@@ -201,13 +201,13 @@ def test_a_class_lost_to_unreadable_photos_stops_the_preparation(photos, out):
 
 
 @pytest.mark.parametrize("place", ["photos", "photos/out"])
-def test_output_among_the_photos_is_refused(photos, tmp_path, place):
+def test_output_folder_inside_the_photo_folder_is_refused(photos, tmp_path, place):
     draw_classes(photos, apple=2, banana=2)
-    with pytest.raises(BlockError, match="choose an output folder outside"):
+    with pytest.raises(BlockError, match="Choose an output folder outside"):
         run(photos, tmp_path / place)
 
 
-def test_a_missing_folder_an_archive_and_an_empty_folder_are_refused(photos, out, tmp_path):
+def test_missing_folder_empty_folder_and_archive_are_refused(photos, out, tmp_path):
     with pytest.raises(BlockError, match="does not exist"):
         run(photos, out)
     photos.mkdir()
@@ -222,7 +222,7 @@ def test_a_missing_folder_an_archive_and_an_empty_folder_are_refused(photos, out
 # --- classes -----------------------------------------------------------------------------------------------
 
 
-def test_deeper_folders_belong_to_their_class(photos, out):
+def test_photos_in_subfolders_have_the_class_of_the_top_folder(photos, out):
     draw_classes(photos, apple=2, banana=2)
     draw(photos / "apple" / "garden" / "2024" / "000.png")
     prepared = run(photos, out)
@@ -232,28 +232,28 @@ def test_deeper_folders_belong_to_their_class(photos, out):
 
 
 @pytest.mark.parametrize("name", ["apple_12", "apple-12", "apple12", "apple (12)", "apple.4f1c.2", "apple.12"])
-def test_the_class_stands_first_in_the_file_name(photos, out, name):
+def test_file_name_begins_with_the_class(photos, out, name):
     draw(photos / f"{name}.png")
     for other in ("apple_1", "kiwi_1", "kiwi_2"):
         draw(photos / f"{other}.png")
     assert run(photos, out).classes == ("apple", "kiwi")
 
 
-def test_camera_names_are_no_classes_unless_asked_for(photos, out):
+def test_camera_names_are_classes_only_on_request(photos, out):
     for number in range(4):
         draw(photos / f"{'IMG' if number % 2 else 'DSC'}_{number}.png")
-    with pytest.raises(BlockError, match="do not begin with classes"):
+    with pytest.raises(BlockError, match="do not seem to begin with classes"):
         run(photos, out)
     assert run(photos, out, labels_from="name").classes == ("DSC", "IMG")
 
 
-def test_camera_names_do_not_compete_with_class_folders(photos, out):
+def test_camera_names_do_not_contradict_class_folders(photos, out):
     for number, label in enumerate(["apple", "apple", "banana", "banana"]):
         draw(photos / label / f"{'IMG' if number % 2 else 'DSC'}_{number}.png")
     assert run(photos, out).preparation.labels_from == "folder"
 
 
-def test_sources_that_agree_need_no_choice(photos, out):
+def test_sources_that_agree_are_accepted(photos, out):
     for label in ("apple", "banana"):
         for number in range(2):
             draw(photos / label / f"{label}_{number}.png")
@@ -261,7 +261,7 @@ def test_sources_that_agree_need_no_choice(photos, out):
     assert run(photos, out).preparation.labels_from == "folder"
 
 
-def test_sources_that_disagree_are_named(photos, out):
+def test_sources_that_disagree_are_refused_by_name(photos, out):
     for number in range(4):
         draw(photos / f"{'red' if number % 2 else 'green'}_{number}.png")
         annotate(photos / f"{'red' if number % 2 else 'green'}_{number}.xml", "apple" if number < 2 else "pear")
@@ -270,19 +270,19 @@ def test_sources_that_disagree_are_named(photos, out):
     assert run(photos, out, labels_from="voc").classes == ("apple", "pear")
 
 
-def test_a_source_that_does_not_fit_is_refused_with_its_reason(photos, out):
+def test_source_that_does_not_fit_is_refused_with_a_reason(photos, out):
     draw_classes(photos, apple=2, banana=2)
-    with pytest.raises(BlockError, match=r"(?s)--labels-from voc does not fit.*4 of 4 photos have no Pascal VOC"):
+    with pytest.raises(BlockError, match=r"(?s)--labels-from voc does not work.*4 of 4 photos have no Pascal VOC"):
         run(photos, out, labels_from="voc")
 
 
-def test_a_single_class_is_refused(photos, out):
+def test_single_class_is_refused(photos, out):
     draw_classes(photos, apple=4)
     with pytest.raises(BlockError, match="one class, 'apple'"):
         run(photos, out)
 
 
-def test_voc_files_may_lie_in_a_folder_of_their_own(photos, out):
+def test_voc_files_in_a_folder_annotations_are_read(photos, out):
     for number in range(4):
         draw(photos / "JPEGImages" / f"{number}.png")
         annotate(photos / "Annotations" / f"{number}.xml", *["cat" if number % 2 else "dog"] * 2)
@@ -290,7 +290,7 @@ def test_voc_files_may_lie_in_a_folder_of_their_own(photos, out):
     assert (prepared.preparation.labels_from, prepared.classes) == ("voc", ("cat", "dog"))
 
 
-def test_boxes_of_several_classes_on_one_photo_are_refused(photos, out):
+def test_classification_refuses_photos_with_boxes_of_several_classes(photos, out):
     for number in range(4):
         draw(photos / f"{number}.png")
         annotate(photos / f"{number}.xml", *(["cat", "dog"] if number < 2 else ["cat"]))
@@ -307,7 +307,7 @@ def test_boxes_of_several_classes_on_one_photo_are_refused(photos, out):
         b"",
     ],
 )
-def test_dangerous_and_broken_xml_is_refused(photos, out, text):
+def test_xml_with_a_doctype_and_broken_xml_are_refused(photos, out, text):
     draw(photos / "x.png")
     (photos / "x.xml").write_bytes(text)
     with pytest.raises(BlockError, match=r"x\.xml cannot be read as Pascal VOC"):
@@ -329,14 +329,14 @@ def export_classes(photos, place=".", category="training", prefix=""):
     return {"version": 1, "files": files}
 
 
-def test_export_labels_name_the_classes(photos, out):
+def test_export_labels_are_the_classes(photos, out):
     content = export_classes(photos, "training", prefix="training/")
     (photos / "info.labels").write_text(json.dumps(content))
     prepared = run(photos, out)
     assert (prepared.preparation.labels_from, prepared.classes) == ("export", ("cat", "dog"))
 
 
-def test_export_labels_may_lie_beside_their_photos(photos, out):
+def test_export_files_beside_the_photos_are_read(photos, out):
     for folder in ("training", "testing"):
         content = export_classes(photos, folder, folder)
         (photos / folder / "info.labels").write_text(json.dumps(content))
@@ -345,7 +345,7 @@ def test_export_labels_may_lie_beside_their_photos(photos, out):
     assert sum(prepared.counts["holdout"].values()) == 8
 
 
-def test_export_categories_make_a_split(photos, out):
+def test_export_categories_are_the_split(photos, out):
     content = export_classes(photos)
     for entry in content["files"][:2]:
         entry["category"] = "testing"
@@ -353,10 +353,10 @@ def test_export_categories_make_a_split(photos, out):
     (photos / "info.labels").write_text(json.dumps(content))
     prepared = run(photos, out)
     assert names(out, "holdout") == {"0.png", "1.png"}
-    assert prepared.preparation.split_from.startswith("the categories in info.labels; 20 %")
+    assert prepared.preparation.split_from.startswith("the categories in info.labels; validation: 20 %")
 
 
-def test_export_boxes_of_one_class_label_a_photo(photos, out):
+def test_export_boxes_of_one_class_give_the_class(photos, out):
     boxes = {}
     for number in range(4):
         draw(photos / f"{number}.png")
@@ -389,7 +389,7 @@ def test_export_boxes_of_one_class_label_a_photo(photos, out):
         '{"version": 1, "files": [{"path": "x.png", "boundingBoxes": 5}]}',
     ],
 )
-def test_a_broken_export_is_named(photos, out, content):
+def test_broken_export_is_refused(photos, out, content):
     draw(photos / "x.png")
     (photos / "info.labels").write_text(content)
     with pytest.raises(BlockError, match=r"info\.labels"):
@@ -399,7 +399,7 @@ def test_a_broken_export_is_named(photos, out, content):
 # --- splits ------------------------------------------------------------------------------------------------
 
 
-def test_a_fifth_of_each_class_validates(photos, out):
+def test_a_fifth_of_each_class_is_for_validation(photos, out):
     draw_classes(photos, apple=20, banana=10, cherry=2)
     counts = run(photos, out).counts
     assert counts == {
@@ -408,13 +408,13 @@ def test_a_fifth_of_each_class_validates(photos, out):
     }
 
 
-def test_a_class_with_one_photo_is_refused(photos, out):
+def test_class_with_one_photo_is_refused(photos, out):
     draw_classes(photos, apple=4, kiwi=1)
     with pytest.raises(BlockError, match="only one training photo of class kiwi"):
         run(photos, out)
 
 
-def test_the_split_depends_on_the_seed_alone(photos, out, tmp_path):
+def test_split_depends_only_on_names_and_seed(photos, out, tmp_path):
     draw_classes(photos, apple=30, banana=30)
     run(photos, out)
     first = names(out)
@@ -427,7 +427,7 @@ def test_the_split_depends_on_the_seed_alone(photos, out, tmp_path):
     assert names(out) == first
 
 
-def test_the_split_does_not_depend_on_the_order_of_the_directory(photos, out, monkeypatch):
+def test_split_does_not_depend_on_the_order_of_the_directory(photos, out, monkeypatch):
     draw_classes(photos, apple=10, banana=10)
     run(photos, out)
     first = [split.sample_names for split in reading.read(out).splits.values()]
@@ -438,7 +438,7 @@ def test_the_split_does_not_depend_on_the_order_of_the_directory(photos, out, mo
     assert all(list(split) == sorted(split) for split in first)
 
 
-def test_other_classes_do_not_move_a_photo(photos, out):
+def test_photos_of_other_classes_do_not_change_a_split(photos, out):
     draw_classes(photos, apple=20, banana=20)
     run(photos, out)
     before = {name for name in names(out) if name.startswith("apple/")}
@@ -448,16 +448,16 @@ def test_other_classes_do_not_move_a_photo(photos, out):
 
 
 @pytest.mark.parametrize("folder", ["val", "valid", "Validation"])
-def test_a_given_validation_split_is_kept(photos, out, folder):
+def test_given_validation_split_is_kept(photos, out, folder):
     draw_classes(photos / "train", apple=4, banana=4)
     draw_classes(photos / folder, apple=3, banana=1)
     prepared = run(photos, out)
     assert prepared.counts["validation"] == {"apple": 3, "banana": 1}
-    assert prepared.preparation.split_from == f"as given by the folders train/, {folder}/"
+    assert prepared.preparation.split_from == f"given by the folders train/, {folder}/"
 
 
 @pytest.mark.parametrize(("train", "test"), [("train", "test"), ("training", "testing")])
-def test_a_test_folder_is_held_out_and_never_validates(photos, out, train, test):
+def test_test_folder_is_the_holdout_split(photos, out, train, test):
     draw_classes(photos / train, apple=10, banana=10)
     draw_classes(photos / test, apple=3, banana=2)
     prepared = run(photos, out)
@@ -480,7 +480,7 @@ def test_three_given_splits_are_kept(photos, out):
     }
 
 
-def test_photos_of_trains_are_a_class_beside_others(photos, out):
+def test_folder_train_beside_other_classes_is_a_class(photos, out):
     draw_classes(photos, train=4, bus=4)
     assert run(photos, out).classes == ("bus", "train")
 
@@ -488,11 +488,11 @@ def test_photos_of_trains_are_a_class_beside_others(photos, out):
 def test_photos_outside_the_given_splits_are_refused(photos, out):
     for split in ("train", "test", "new"):
         draw_classes(photos / split, apple=2, banana=2)
-    with pytest.raises(BlockError, match=r"4 of 12 photos .* the folders train/, test/: new/apple/000\.png"):
+    with pytest.raises(BlockError, match=r"the folders train/, test/, but 4 of 12 photos .*: new/apple/000\.png"):
         run(photos, out, labels_from="folder")
 
 
-def test_a_class_without_training_photos_is_refused(photos, out):
+def test_class_without_training_photos_is_refused(photos, out):
     draw_classes(photos / "train", apple=2, banana=2)
     draw_classes(photos / "test", apple=2, kiwi=2)
     with pytest.raises(BlockError, match="no training photos of class kiwi"):
@@ -516,10 +516,10 @@ def test_voc_lists_are_the_split(photos, out):
     assert names(out, "holdout") == {"JPEGImages/4.png", "JPEGImages/5.png"}
 
 
-# --- what is written ---------------------------------------------------------------------------------------
+# --- written arrays ----------------------------------------------------------------------------------------
 
 
-def test_rows_hold_the_photo_and_its_class(photos, out):
+def test_arrays_hold_the_photos_and_their_classes(photos, out):
     draw_classes(photos, apple=2)
     for number in range(2):
         draw(photos / "sky" / f"{number}.png", BLUE)
@@ -533,7 +533,7 @@ def test_rows_hold_the_photo_and_its_class(photos, out):
         assert split.labels.tolist() == [0, 1]
 
 
-def test_preparation_is_noted_without_paths_of_the_machine(photos, out):
+def test_preparation_is_recorded_without_paths(photos, out):
     draw_classes(photos, apple=2, banana=2)
     run(photos, out, colour="grayscale", resize="fit", seed=7)
     data = reading.read(out)
@@ -544,7 +544,7 @@ def test_preparation_is_noted_without_paths_of_the_machine(photos, out):
         channels=1,
         labels_from="folder",
         seed=7,
-        split_from="20 % of each class's training photos validate (seed 7)",
+        split_from="validation: 20 % of each class's training photos (seed 7)",
     )
 
 
@@ -560,7 +560,7 @@ def test_photos_prepared_by_another_version_are_refused(photos, out):
         reading.read(out)
 
 
-def test_progress_sees_every_photo(photos, out):
+def test_progress_counts_every_photo(photos, out):
     draw_classes(photos, apple=2, banana=2)
     seen = []
     run(photos, out, track=lambda every: (seen.append(name) or name for name in every))
@@ -568,7 +568,7 @@ def test_progress_sees_every_photo(photos, out):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="file names are not bytes on Windows")
-def test_names_from_old_archives_are_no_obstacle(photos, out):
+def test_names_that_are_not_utf8_are_escaped(photos, out):
     draw_classes(photos, apple=2)
     folder = os.fsencode(photos) + b"/p\xe4re"
     os.mkdir(folder)  # noqa: PTH102 (a path of bytes)
@@ -580,17 +580,17 @@ def test_names_from_old_archives_are_no_obstacle(photos, out):
 # --- real data sets ----------------------------------------------------------------------------------------
 
 
-def test_fruit_needs_a_choice_between_names_and_boxes(shared_data, out):
+def test_fruit_needs_a_choice_of_labels(shared_data, out):
     with pytest.raises(BlockError, match=r"--labels-from name \(apple, banana, mixed, \.\.\.\); --labels-from voc"):
         run(shared_data / "fruit", out)
 
 
-def test_fruit_boxes_cannot_label_mixed_photos(shared_data, out):
+def test_fruit_boxes_of_several_classes_cannot_be_classified(shared_data, out):
     with pytest.raises(BlockError, match=r"24 of 300 photos .* boxes of several classes"):
         run(shared_data / "fruit", out, labels_from="voc", task="classification")
 
 
-def test_fruit_is_prepared_by_name(shared_data, photos, out):
+def test_fruit_is_labelled_by_file_name(shared_data, photos, out):
     for split in ("train", "test"):
         (photos / split).mkdir(parents=True)
         for path in sorted((shared_data / "fruit" / split).glob("*.jpg"))[::4]:
@@ -604,15 +604,15 @@ def test_fruit_is_prepared_by_name(shared_data, photos, out):
     }
 
 
-def test_blood_cells_cannot_be_classified_by_their_boxes(shared_data, out):
+def test_blood_cells_cannot_be_classified(shared_data, out):
     with pytest.raises(BlockError, match=r"354 of 364 photos .* boxes of several classes"):
         run(shared_data / "bccd", out, task="classification")
 
 
-def test_blood_cells_are_detectors_arrays_by_their_own_lists(shared_data, out):
+def test_blood_cells_are_prepared_for_detection_with_their_own_split(shared_data, out):
     dataset = shared_data / "bccd" / "BCCD"
     prepared = run(shared_data / "bccd", out, task="detection")
-    assert prepared.preparation.split_from == "as given by the lists in ImageSets/Main"
+    assert prepared.preparation.split_from == "given by the lists in ImageSets/Main"
     # two boxes in the annotations have no width
     assert sum(prepared.preparation.dropped_boxes.values()) == 2
     drawn = Counter()
@@ -627,7 +627,7 @@ def test_blood_cells_are_detectors_arrays_by_their_own_lists(shared_data, out):
     assert sum((drawn - counted).values()) == 2 and not counted - drawn
 
 
-def test_hand_signs_are_classes_in_folders(shared_data, photos, out):
+def test_hand_signs_are_labelled_by_folder(shared_data, photos, out):
     for digit in "01":
         (photos / digit).mkdir(parents=True)
         for path in sorted((shared_data / "sign-digits" / digit).iterdir())[:10]:
@@ -637,7 +637,7 @@ def test_hand_signs_are_classes_in_folders(shared_data, photos, out):
     assert prepared.counts["validation"] == {"0": 2, "1": 2}
 
 
-def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_counted(photos, out):
+def test_photos_with_boxes_are_prepared_for_detection(photos, out):
     for number in range(12):
         draw(photos / f"{number:02}.png", size=(96, 48))
         box = f"<xmin>{number}</xmin><ymin>6</ymin><xmax>{number + 20}</xmax><ymax>16</ymax>"
@@ -645,8 +645,8 @@ def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_
         drawn = [] if number % 4 == 3 else [box, flat]
         objects = "".join(f"<object><name>cell</name><bndbox>{edges}</bndbox></object>" for edges in drawn)
         (photos / f"{number:02}.xml").write_text(f"<annotation>{objects}</annotation>")
-    # the middle square begins 24 px into the photo, where the boxes of photos 0, 1, 2 and 4 have ended; of 5 to 9
-    # 1 to 5 px of 20 are left (number 7 shows nothing)
+    # The cropped square begins at x = 24 px. The boxes of photos 0, 1, 2 and 4 end there or before. The boxes of photos
+    # 5, 6, 8 and 9 keep 1, 2, 4 and 5 of 20 px. Photo 7 has no boxes. Photo 10 keeps 6 px, which is enough.
     cropped = run(photos, out.parent / "cropped", task="detection", resize="crop").preparation.dropped_boxes
     assert cropped == {f"{number:02}.png": 1 if number == 10 else 2 for number in (0, 1, 2, 4, 5, 6, 8, 9, 10)}
     prepared = run(photos, out, task="detection")
@@ -660,17 +660,17 @@ def test_photos_with_boxes_become_a_detectors_arrays_and_boxes_without_area_are_
         for split in data.splits.values()
         for name, label in zip(split.sample_names, split.labels, strict=True)
     }
-    # squashed: half as wide, as high as before
+    # squashed to half the width; the height is the same
     assert boxes["04.png"] == [[0, 2, 6, 10, 10]]
     assert boxes["03.png"] == []
     assert data.preparation.dropped_boxes == prepared.preparation.dropped_boxes
 
 
-def test_a_detectors_class_that_cannot_be_read_to_learn_from_is_named(photos, out):
+def test_detection_class_with_only_unreadable_training_photos_is_refused(photos, out):
     for number in range(12):
         draw(photos / f"{number:02}.png", size=(96, 48))
         annotate(photos / f"{number:02}.xml", *(["cell", "rare"] if number == 3 else ["cell"]))
     broken = (photos / "03.png").read_bytes()[:60]
     (photos / "03.png").write_bytes(broken)
-    with pytest.raises(BlockError, match=r"No train photo of class 'rare' .* can be read \(03\.png\)"):
+    with pytest.raises(BlockError, match=r"No training photo of class 'rare' .* can be read \(03\.png\)"):
         run(photos, out, task="detection")

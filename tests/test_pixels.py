@@ -1,4 +1,4 @@
-"""The integer resize against slow references: Python fractions, and a board that sees one row at a time."""
+"""Compares the integer resize with two slow references: Python fractions, and a board that reads row by row."""
 
 from fractions import Fraction
 from math import floor
@@ -46,8 +46,8 @@ def average_by_fractions(image, rows, columns):
     return result
 
 
-def resize_as_a_board_would(image, size):
-    """Row by row, with one row of uint32 sums and nothing wider."""
+def resize_on_a_board(image, size):
+    """Resizes row by row, with one row of uint32 sums."""
     height, width, channels = image.shape
     total = np.uint32(height * width)
     result = np.zeros((size, size, channels), np.uint8)
@@ -70,14 +70,14 @@ def resize_as_a_board_would(image, size):
 
 @few_examples
 @given(images(largest=12), st.integers(1, 12))
-def test_squash_is_the_exact_area_average_rounded_once(image, size):
+def test_squash_is_the_rounded_area_average(image, size):
     assert np.array_equal(resize(image, size, "squash"), average_by_fractions(image, size, size))
 
 
 @few_examples
 @given(images(), sizes)
-def test_board_arithmetic_row_by_row_gives_the_same_bytes(image, size):
-    assert np.array_equal(resize(image, size, "squash"), resize_as_a_board_would(image, size))
+def test_resize_on_a_board_gives_the_same_bytes(image, size):
+    assert np.array_equal(resize(image, size, "squash"), resize_on_a_board(image, size))
 
 
 @few_examples
@@ -92,7 +92,7 @@ def test_crop_is_squash_of_the_centre_square(image, size):
 
 @few_examples
 @given(images(largest=12), st.integers(1, 12))
-def test_fit_keeps_the_whole_picture_on_black(image, size):
+def test_fit_shows_the_whole_image_on_black(image, size):
     place = placement(image.shape[1], image.shape[0], size, "fit")
     expected = np.zeros((size, size, 3), np.uint8)
     expected[
@@ -103,20 +103,20 @@ def test_fit_keeps_the_whole_picture_on_black(image, size):
 
 @few_examples
 @given(sides, sides, sizes, st.integers(0, 255), st.sampled_from(("squash", "crop")))
-def test_one_colour_stays_that_colour(width, height, size, value, mode):
+def test_plain_colour_stays_the_same(width, height, size, value, mode):
     image = np.full((height, width, 3), value, np.uint8)
     assert (resize(image, size, mode) == value).all()
 
 
 @few_examples
 @given(st.data(), sides, modes)
-def test_an_image_of_the_right_size_stays_as_it_is(data, size, mode):
+def test_image_of_the_target_size_stays_the_same(data, size, mode):
     image = data.draw(arrays(np.uint8, (size, size, 3)))
     assert np.array_equal(resize(image, size, mode), image)
 
 
 @given(st.integers(1, 10_000), st.integers(1, 10_000), st.integers(1, 320), modes)
-def test_placement_stays_inside_and_covers_what_it_promises(width, height, size, mode):
+def test_placement_fits_source_and_target(width, height, size, mode):
     place = placement(width, height, size, mode)
     assert place.source_x >= 0 and place.source_x + place.source_width <= width
     assert place.source_y >= 0 and place.source_y + place.source_height <= height
@@ -140,7 +140,7 @@ def test_placement_of_a_camera_frame():
     assert (fit.target_x, fit.target_y, fit.target_width, fit.target_height) == (0, 12, 96, 72)
 
 
-def test_a_hair_thin_image_keeps_one_pixel():
+def test_very_thin_image_keeps_one_pixel():
     assert placement(1000, 1, 96, "fit").target_height == 1
 
 
@@ -148,37 +148,37 @@ def test_ties_are_rounded_up():
     assert resize(np.array([[[0], [1]]], np.uint8), 1, "squash").item() == 1
 
 
-def test_documented_uint32_limit_is_the_last_that_fits():
+def test_documented_uint32_limit_is_exact():
     assert 255 * UINT32_SOURCE_PIXELS + UINT32_SOURCE_PIXELS // 2 < 2**32
     assert 255 * (UINT32_SOURCE_PIXELS + 1) + (UINT32_SOURCE_PIXELS + 1) // 2 >= 2**32
     assert f"{UINT32_SOURCE_PIXELS:,}" in (resize.__doc__ or "")
 
 
-def test_big_photos_are_exact_beyond_uint32():
+def test_sums_above_uint32_are_exact():
     image = np.full((4605, 3700, 1), 254, np.uint8)
     image[:, : 3700 // 2] = 255
-    # The sum, 4.3e9, exceeds uint32, and the mean is a tie, 254.5, that a single unit decides.
+    # The sum 4.3e9 exceeds uint32. The mean 254.5 is a tie: a difference of 1 in the sum changes the result.
     assert resize(image, 1, "squash").item() == 255
     image[0, 0] = 254
     assert resize(image, 1, "squash").item() == 254
 
 
-def test_columns_too_long_for_float32_are_exact():
+def test_sums_above_the_float32_limit_are_exact():
     image = np.full((70_001, 1, 1), 255, np.uint8)
     image[:35_001] = 254
-    # 254.49999 lies below the tie by half a unit in eighteen million.
+    # The mean is 254.49999, which is just below the tie.
     assert resize(image, 1, "squash").item() == 254
     image[35_000] = 255
     assert resize(image, 1, "squash").item() == 255
 
 
 @given(st.integers(0, 255))
-def test_gray_stays_the_same_gray(value):
+def test_grayscale_keeps_gray_values(value):
     assert grayscale(np.full((1, 1, 3), value, np.uint8)).item() == value
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-def test_grayscale_is_the_documented_sum(colour):
+def test_grayscale_follows_the_documented_formula(colour):
     red, green, blue = colour
     expected = (77 * red + 150 * green + 29 * blue + 128) >> 8
     assert grayscale(np.array([[colour]], np.uint8)).item() == expected
@@ -186,14 +186,14 @@ def test_grayscale_is_the_documented_sum(colour):
 
 @few_examples
 @given(images(), sizes, modes)
-def test_grayscale_input_is_converted_after_the_resize(image, size, mode):
+def test_grayscale_conversion_follows_the_resize(image, size, mode):
     assert np.array_equal(image_to_input(image, size, mode, 1), grayscale(resize(image, size, mode)))
     assert np.array_equal(image_to_input(image, size, mode, 3), resize(image, size, mode))
 
 
 @few_examples
 @given(images(channels=1), sizes, modes)
-def test_a_gray_frame_may_skip_the_conversion(frame, size, mode):
+def test_gray_frame_needs_no_conversion(frame, size, mode):
     colour = np.repeat(frame, 3, axis=2)
     assert np.array_equal(image_to_input(colour, size, mode, 1), resize(frame, size, mode))
 
@@ -208,6 +208,6 @@ def test_a_gray_frame_may_skip_the_conversion(frame, size, mode):
         lambda: image_to_input(np.zeros((4, 4, 3), np.uint8), 8, "squash", 2),
     ],
 )
-def test_wrong_arguments_are_refused(call):
+def test_invalid_arguments_raise(call):
     with pytest.raises(ValueError):
         call()

@@ -39,59 +39,62 @@ def run(*arguments):
     return CliRunner().invoke(block, ["predict", *map(str, arguments)])
 
 
-def test_every_photo_becomes_a_picture_and_a_line(model, tmp_path):
+def test_each_photo_gives_a_picture_and_a_line(model, tmp_path):
     folder = tmp_path / "photos"
     first, second = photo(folder / "a" / "1.jpg"), photo(folder / "b" / "1.png", (500, 300))
     result = run(model, first, folder / "b", "--out", tmp_path / "seen")
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
     assert [line.split(": ")[0] for line in lines[:2]] == [str(first), str(second)]
-    assert lines[2:] == [f"Pictures of 2 photos lie in {tmp_path / 'seen'}"]
+    assert lines[2:] == [f"Pictures of 2 photos are in {tmp_path / 'seen'}"]
     pictures = {path.name: Image.open(path) for path in (tmp_path / "seen").iterdir()}
     assert {name: picture.width for name, picture in pictures.items()} == {"1.png": 60 * 6, "1-2.png": 500}
     assert lines[1].endswith(" (1-2.png)") and not lines[0].endswith(")")
 
 
 @pytest.mark.parametrize("threshold", [0, -0.5, 1.5, "nan"])
-def test_both_command_lines_refuse_the_same_thresholds(model, tmp_path, threshold):
-    message = f"threshold is {float(threshold)}; choose more than 0 and at most 1, such as 0.6."
+def test_predict_and_package_refuse_the_same_thresholds(model, tmp_path, threshold):
+    message = f"threshold is {float(threshold)}. Choose more than 0 and at most 1, such as 0.6."
     one = photo(tmp_path / "1.jpg")
     assert message in run(model, one, "--out", tmp_path / "seen", "--threshold", threshold).stderr
     options = [str(model), "--labels", "a,b,c,d", "--threshold", str(threshold), "--out", str(tmp_path / "a.zip")]
     assert message in CliRunner().invoke(deploy_commands, ["package", *options]).output
 
 
-def test_the_threshold_beside_the_model_decides_what_is_sure(model, tmp_path):
+def test_threshold_of_deploy_json_applies_unless_overridden(model, tmp_path):
     one = photo(tmp_path / "1.jpg")
     model.with_name("deploy.json").write_text(json.dumps({"labels": LABELS, "threshold": 1.0, "resize": None}))
     assert "not sure (" in run(model, one, "--out", tmp_path / "seen").stdout
     assert "not sure" not in run(model, one, "--out", tmp_path / "seen", "--threshold", 0.01).stdout
 
 
-def test_unreadable_photos_are_named_and_the_others_drawn(model, tmp_path):
+def test_unreadable_photo_is_a_warning_and_the_others_are_drawn(model, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
     result = run(model, broken, photo(tmp_path / "1.jpg"), "--out", tmp_path / "seen")
     assert result.exit_code == 0
     assert f"Warning: {broken} cannot be read as a photo" in result.stdout
-    assert result.stdout.endswith(f"Pictures of 1 photos lie in {tmp_path / 'seen'}\n")
+    assert result.stdout.endswith(f"Pictures of 1 photos are in {tmp_path / 'seen'}\n")
 
 
-def test_models_and_photos_that_do_not_fit_are_refused_in_a_line(model, shared_data, tmp_path):
+def test_unusable_models_and_photos_give_a_short_error(model, shared_data, tmp_path):
     one = photo(tmp_path / "1.jpg")
     (tmp_path / "empty").mkdir()
-    assert "is not a file; name a .tflite" in run(model.parent, one, "--out", tmp_path / "seen").stderr
-    assert "does not exist; name photos" in run(model, tmp_path / "2.jpg", "--out", tmp_path / "seen").stderr
+    assert "is not a file. Name a .tflite" in run(model.parent, one, "--out", tmp_path / "seen").stderr
+    assert "does not exist. Name photos" in run(model, tmp_path / "2.jpg", "--out", tmp_path / "seen").stderr
     assert "is not a TensorFlow Lite model" in run(one, one, "--out", tmp_path / "seen").stderr
     assert "no photos in" in run(model, tmp_path / "empty", "--out", tmp_path / "seen").stderr
     logits = shared_data / "models" / "classifier_035_96.tflite"
     assert "gives no probabilities" in run(logits, one, "--out", tmp_path / "seen").stderr
     model.with_name("labels.txt").write_text("one\ntwo\n")
-    assert "2 labels (one, two) for a model of 4 classes" in run(model, one, "--out", tmp_path / "seen").stderr
+    assert (
+        "There are 2 labels (one, two), but the model has 4 classes."
+        in run(model, one, "--out", tmp_path / "seen").stderr
+    )
     assert not (tmp_path / "seen").exists()
 
 
-def test_a_label_is_given_only_when_the_model_is_sure():
+def test_answer_below_the_threshold_is_not_sure():
     sure, unsure = np.array([0.1, 0.9]), np.array([0.45, 0.55])
     assert predict.label_text(["cat", "dog"], sure, 0.6) == "dog 90%"
     assert predict.label_text(["cat", "dog"], unsure, 0.6) == "not sure (dog 55%)"
@@ -112,14 +115,14 @@ def grid_model(grid, resize="squash"):
     return BoardModel(lambda _: grid[np.newaxis], meaning)
 
 
-def test_objects_are_counted_in_words_and_drawn_on_the_photo_as_it_came():
+def test_objects_are_counted_in_the_text_and_drawn_on_the_original_photo():
     grid = np.zeros((12, 12, 3), np.float32)
     grid[:, :, 0] = 1
     grid[2, 3], grid[9, 9] = (0.1, 0.9, 0), (0.1, 0, 0.9)
     pixels = np.full((100, 300, 3), 128, np.uint8)
     seen = predict.answer(grid_model(grid), pixels)
     assert seen.text == "1 red, 1 blue"
-    # the photo is drawn three times as large, so that a cell of 8 x 8 px is one of 75 x 25; a dot marks its middle
+    # The photo is enlarged three times, so a cell of 8 x 8 px becomes 75 x 25 px. A dot marks its centre.
     assert seen.picture.size == (900, 300)
     marked = np.asarray(seen.picture)
     assert [tuple(marked[y, x]) for y, x in ((62, 262), (237, 712))] == [(86, 180, 233), (230, 159, 0)]
@@ -127,7 +130,7 @@ def test_objects_are_counted_in_words_and_drawn_on_the_photo_as_it_came():
     assert {tuple(pixel) for pixel in marked[100:180, 400:600].reshape(-1, 3)} == {(128, 128, 128)}
 
 
-def test_what_is_found_in_the_bars_beside_a_photo_is_marked_at_its_edge():
+def test_detection_in_the_bars_beside_a_photo_is_drawn_at_its_edge():
     grid = np.zeros((12, 12, 3), np.float32)
     grid[:, :, 0] = 1
     grid[11, 6] = (0.1, 0.9, 0)
@@ -136,23 +139,23 @@ def test_what_is_found_in_the_bars_beside_a_photo_is_marked_at_its_edge():
     assert places.max(axis=0)[0] == 239 and places.min(axis=0)[1] == pytest.approx(240, abs=5)
 
 
-def test_an_empty_grid_finds_nothing():
+def test_empty_grid_gives_nothing_found():
     grid = np.zeros((12, 12, 3), np.float32)
     seen = predict.answer(grid_model(grid), np.full((50, 50, 3), 7, np.uint8))
     assert seen.text == "nothing found" and set(np.asarray(seen.picture).flat) == {7}
 
 
-def test_a_grid_model_detects(tmp_path):
+def test_model_with_a_grid_output_is_a_detector(tmp_path):
     path = tmp_path / "grid.tflite"
     path.write_bytes(mobilenet(0.35, 48, is_grid=True).content())
     loaded = predict.load(path)
     assert (loaded.meaning.task, loaded.meaning.labels) == ("detection", ("class 1", "class 2", "class 3"))
-    # what the library packaged from this file would do
+    # the defaults of the library, if it is packaged from this file alone
     assert (loaded.meaning.threshold, loaded.meaning.decode) == (0.5, "fuse")
     assert predict.answer(loaded, np.zeros((250, 500, 3), np.uint8)).picture.size == (500, 250)
 
 
-def test_predicting_needs_no_torch(model, tmp_path):
+def test_predict_does_not_import_torch(model, tmp_path):
     program = (
         "import sys; from click.testing import CliRunner; from block.__main__ import block;"
         f"done = CliRunner().invoke(block, ['predict', {str(model)!r}, {str(photo(tmp_path / '1.jpg'))!r},"
@@ -163,7 +166,7 @@ def test_predicting_needs_no_torch(model, tmp_path):
     assert result.stdout.strip() == "[]"
 
 
-def test_a_photo_is_made_square_as_the_library_does_where_nothing_says_how(model):
+def test_resize_default_is_that_of_the_library(model):
     (model.parent / "deploy.json").unlink(missing_ok=True)
     assert predict.load(model).meaning.resize == UNKNOWN_RESIZE
 
@@ -177,22 +180,22 @@ def test_a_photo_is_made_square_as_the_library_does_where_nothing_says_how(model
         ({"task": "detection"}, "The manifest says detection"),
     ],
 )
-def test_a_manifest_that_says_something_impossible_is_refused(model, tmp_path, noted, words):
+def test_invalid_manifest_values_are_refused(model, tmp_path, noted, words):
     model.with_name("deploy.json").write_text(json.dumps({"labels": LABELS, **noted}))
     result = run(model, photo(tmp_path / "1.jpg"), "--out", tmp_path / "seen")
     assert result.exit_code == 1 and words in result.stderr and "unexpected" not in result.stderr
 
 
-def test_what_a_manifest_leaves_open_is_as_on_the_board(model):
+def test_missing_threshold_is_the_default_of_the_board(model):
     model.with_name("deploy.json").write_text(json.dumps({"labels": LABELS, "threshold": None}))
     assert predict.load(model).meaning.threshold == DEFAULT_THRESHOLDS["classification"]
 
 
-def test_photos_are_never_overwritten_by_their_pictures(model, tmp_path):
+def test_pictures_never_overwrite_photos(model, tmp_path):
     one = photo(tmp_path / "photos" / "1.png")
     before = one.read_bytes()
     beside = run(model, one, "--out", one.parent)
-    assert beside.exit_code == 1 and "would be overwritten by its picture; choose another" in beside.stderr
+    assert beside.exit_code == 1 and "would be overwritten by a picture. Choose another" in beside.stderr
     inside = run(model, one.parent, "--out", one.parent / "seen")
     assert inside.exit_code == 1 and "lies inside the photo folder" in inside.stderr
     assert one.read_bytes() == before and [path.name for path in one.parent.iterdir()] == ["1.png"]

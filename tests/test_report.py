@@ -22,7 +22,7 @@ VOID = {"meta", "link", "img", "br", "input"}
 
 
 class Page(HTMLParser):
-    """Elements with their attributes and text; complains about tags that do not match."""
+    """Parses a page: elements with their attributes, and text. Fails if tags do not match."""
 
     def __init__(self, text):
         super().__init__()
@@ -68,14 +68,14 @@ def detected(tmp_path_factory):
     return outputs, Page(outputs.report.read_text(encoding="utf-8"))
 
 
-def test_the_verdict_is_what_the_int8_model_scored_on_the_test_photos(classified):
+def test_first_line_shows_int8_accuracy_on_test_photos(classified):
     _, outputs, shown = classified
     accuracy = json.loads(outputs.metrics.read_text())["scores"]["holdout"]["tflm_int8"]["accuracy"]
-    assert f"{accuracy:.1%} of 12 test photos right in int8" in shown.words
-    assert "no PSRAM needed" in shown.words
+    assert f"Accuracy {accuracy:.1%} on 12 test photos (int8)." in shown.words
+    assert "needs no PSRAM" in shown.words
 
 
-def test_every_judged_photo_is_shown_the_worst_mistake_first(classified):
+def test_all_scored_photos_are_shown_worst_mistake_first(classified):
     _, outputs, shown = classified
     photos = [element for element in shown.all("figure") if "data-kinds" in element]
     assert len(photos) == 20 + 12
@@ -84,22 +84,22 @@ def test_every_judged_photo_is_shown_the_worst_mistake_first(classified):
     with outputs.predictions.open(newline="") as file:
         wrong = [row for row in csv.DictReader(file) if row["label"] != row["int8_label"]]
     worst = max(wrong, key=lambda row: float(row["int8_confidence"]))
-    assert (photos[0]["data-true"], photos[0]["data-said"]) == tuple(
+    assert (photos[0]["data-true"], photos[0]["data-predicted"]) == tuple(
         str(CLASSES.index(worst[name])) for name in ("label", "int8_label")
     )
     assert sum(mistaken) == len(wrong)
 
 
-def test_photos_that_were_learned_in_the_end_are_not_judged(classified):
+def test_validation_photos_used_for_training_are_not_shown(classified):
     folder, outputs, _ = classified
     metrics = page.read_metrics(outputs)
     metrics["scores"].pop("validation")
     rows = [row for row in tables(outputs)[1] if row["split"] == "holdout"]
     values = page.context(outputs, metrics, tables(outputs)[0], rows, reading.read(folder / "data"))
-    assert {picture.judged.split for picture in values["pictures"]} == {"holdout"} and values["photos"] == 12
+    assert {picture.entry.split for picture in values["pictures"]} == {"holdout"} and values["photos"] == 12
 
 
-def test_objects_are_shown_with_what_was_missed_and_made_up(detected):
+def test_detection_photos_show_missed_objects_and_false_positives(detected):
     outputs, shown = detected
     photos = [element for element in shown.all("figure") if "data-kinds" in element]
     assert len(photos) == 12 + 6
@@ -108,11 +108,11 @@ def test_objects_are_shown_with_what_was_missed_and_made_up(detected):
     assert sum("none" in photo["data-true"].split() for photo in photos) == 2
     score = json.loads(outputs.metrics.read_text())["scores"]["holdout"]["tflm_int8"]["f1"]
     assert f"F1 {score:.3f} on 6 test photos" in shown.words
-    assert "background" in shown.words and "Precision and recall against the threshold" in shown.words
+    assert "background" in shown.words and "Precision and recall by confidence threshold" in shown.words
 
 
 @pytest.mark.parametrize("run", ["classified", "detected"])
-def test_a_page_asks_nobody_for_anything(run, request):
+def test_page_loads_nothing(run, request):
     shown = request.getfixturevalue(run)[-1]
     for tag, attributes in shown.elements:
         for name in ("src", "href", "srcset", "action", "data", "poster"):
@@ -123,7 +123,7 @@ def test_a_page_asks_nobody_for_anything(run, request):
 
 
 @pytest.mark.parametrize("run", ["classified", "detected"])
-def test_pictures_and_charts_are_described_and_ids_differ(run, request):
+def test_images_and_charts_have_descriptions_and_ids_are_unique(run, request):
     shown = request.getfixturevalue(run)[-1]
     assert all(image["alt"] for image in shown.all("img"))
     charts = [svg for svg in shown.all("svg") if "chart" in svg.get("class", "")]
@@ -132,7 +132,7 @@ def test_pictures_and_charts_are_described_and_ids_differ(run, request):
     assert len(ids) == len(set(ids))
 
 
-def test_the_library_is_named_in_the_steps_to_the_board(classified):
+def test_install_steps_name_the_library(classified):
     _, outputs, shown = classified
     assert "--name squares --out squares.zip" in shown.words
     (outputs.directory / "squares.zip").write_bytes(b"")
@@ -141,7 +141,7 @@ def test_the_library_is_named_in_the_steps_to_the_board(classified):
     assert values["has_zip"]
 
 
-def test_a_model_that_cannot_be_streamed_is_packaged_for_the_interpreter(classified, tmp_path):
+def test_install_steps_name_tflm_if_the_model_cannot_be_streamed(classified, tmp_path):
     folder, outputs, with_stream = classified
     assert "--runtime tflm" not in with_stream.words
     again = Outputs(shutil.copytree(outputs.directory, tmp_path / "out"))
@@ -156,14 +156,14 @@ def tables(outputs):
     return [list(csv.DictReader(path.open(newline=""))) for path in (outputs.history, outputs.predictions)]
 
 
-def test_the_same_results_make_the_same_page(classified):
+def test_same_results_give_the_same_page(classified):
     folder, outputs, _ = classified
     before = outputs.report.read_bytes()
     page.write(outputs, reading.read(folder / "data"))
     assert outputs.report.read_bytes() == before
 
 
-def test_without_the_data_there_are_no_photos_but_everything_else(classified):
+def test_report_without_data_has_everything_except_photos(classified):
     folder, outputs, with_photos = classified
     result = CliRunner().invoke(block, ["report", str(outputs.directory)])
     assert result.exit_code == 0, result.output
@@ -175,18 +175,18 @@ def test_without_the_data_there_are_no_photos_but_everything_else(classified):
     assert again.exit_code == 0 and len(Page(outputs.report.read_text(encoding="utf-8")).all("img")) == 32
 
 
-def test_other_data_and_missing_results_are_refused_in_a_line(classified, tmp_path):
+def test_other_data_and_missing_results_give_a_short_error(classified, tmp_path):
     _, outputs, _ = classified
     other = write_arrays(tmp_path / "other", images=33)
     refused = CliRunner().invoke(block, ["report", str(outputs.directory), "--data-directory", str(other)])
-    assert refused.exit_code == 1 and "holds other data than the run in" in refused.stderr
+    assert refused.exit_code == 1 and "is not the data that the run in" in refused.stderr
     missing = CliRunner().invoke(block, ["report", str(tmp_path)])
     assert missing.exit_code == 1 and "metrics.json does not exist" in missing.stderr
     (tmp_path / "metrics.json").write_text('{"version": 0}')
-    assert "is of version 0" in CliRunner().invoke(block, ["report", str(tmp_path)]).stderr
+    assert "has version 0, but version 1 is needed" in CliRunner().invoke(block, ["report", str(tmp_path)]).stderr
 
 
-def test_names_that_look_like_markup_stay_text(tmp_path):
+def test_class_names_are_escaped(tmp_path):
     classes = ("<script>alert(1)</script>", 'a "quoted" & $name$', "日本 \U0001f34c")
     outputs = classification_run(tmp_path, images=30, classes=classes)
     page.write(outputs, reading.read(tmp_path / "data"))
@@ -194,7 +194,7 @@ def test_names_that_look_like_markup_stay_text(tmp_path):
     assert len(shown.all("script")) == 1 and all(name in "".join(shown.text) for name in classes)
 
 
-def test_a_broken_report_is_a_warning_with_the_command_that_tries_again(classified, monkeypatch, capsys):
+def test_failing_report_is_a_warning_with_the_command_to_try_again(classified, monkeypatch, capsys):
     folder, outputs, _ = classified
 
     def broken(*_):
@@ -205,20 +205,23 @@ def test_a_broken_report_is_a_warning_with_the_command_that_tries_again(classifi
     package.write_report(Run(None, outputs, data, debug=False), console.Stages([package.REPORT]))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("[1/1] report  failed")
-    assert lines[1] == "Warning: everything but report.html is there; making that failed: ValueError: no ink left"
+    assert (
+        lines[1]
+        == "Warning: all results except report.html are complete, but writing it failed: ValueError: no ink left"
+    )
     assert lines[2].endswith(f"-m block report {outputs.directory} --data-directory {data.directory}")
 
 
-def test_many_photos_make_a_page_of_bounded_size(tmp_path):
+def test_page_size_is_limited_with_many_photos(tmp_path):
     outputs = classification_run(tmp_path, images=1500)
     page.write(outputs, reading.read(tmp_path / "data"))
     assert outputs.report.stat().st_size < 3_000_000
     shown = Page(outputs.report.read_text(encoding="utf-8"))
-    assert "300 of 512 photos, the others would make this page too large" in shown.words
+    assert "The page shows 300 of 512 photos; more would make it too large." in shown.words
     assert len(shown.all("img")) == 300
 
 
-def test_large_photos_make_a_page_of_bounded_size(tmp_path):
+def test_page_size_is_limited_with_large_photos(tmp_path):
     outputs = classification_run(tmp_path, images=60, size=320, holdout=60)
     page.write(outputs, reading.read(tmp_path / "data"))
     shown = Page(outputs.report.read_text(encoding="utf-8"))
@@ -240,7 +243,7 @@ def test_photos_are_read_a_few_at_a_time(tmp_path):
     assert arrays_bytes > 60e6 > 2 * peak_bytes
 
 
-# --- what is said about the data -------------------------------------------------------------------------------
+# --- warnings about the data ----------------------------------------------------------------------------------
 
 
 def warnings_for(folder, change):
@@ -252,49 +255,51 @@ def warnings_for(folder, change):
     return data_checks.photo_warnings(reading.read(folder))
 
 
-def test_clean_photos_cause_no_warning(tmp_path):
+def test_good_photos_give_no_warning(tmp_path):
     assert warnings_for(tmp_path, lambda _: None) == []
 
 
-def test_a_photo_in_two_splits_is_a_leak_even_when_it_was_saved_again(tmp_path):
+def test_near_duplicates_in_two_splits_are_a_leak(tmp_path):
     def leak(arrays):
         noise = np.random.default_rng(1).normal(0, 0.01, arrays["split_train"][4].shape)
         arrays["holdout"][2] = np.clip(arrays["split_train"][4] * 0.99 + noise, 0, 1)
 
-    leaked = "1 holdout photo is nearly the same as a train photo: holdout-2 ≈ train-4."
+    leaked = "1 test photo is nearly identical to a training photo: holdout-2 ≈ train-4."
     assert warnings_for(tmp_path, leak)[0].startswith(leaked)
 
 
-def test_one_photo_with_two_labels_is_named(tmp_path):
+def test_near_duplicates_with_different_labels_give_a_warning(tmp_path):
     def twice(arrays):
         arrays["split_train"][4] = arrays["split_train"][0]
 
     found = warnings_for(tmp_path, twice)
     assert found == [
-        "1 photo is nearly the same as one with another label: train-4 ≈ train-0.",
-        "1 train photo is nearly the same as another one of that split: train-4 ≈ train-0.",
+        "1 photo is nearly identical to a photo with another label: train-4 ≈ train-0.",
+        "1 training photo is nearly identical to another training photo: train-4 ≈ train-0.",
     ]
 
 
-def test_photos_of_one_colour_are_blank_and_not_near_duplicates(tmp_path):
+def test_blank_photos_are_not_near_duplicates(tmp_path):
     def blank(arrays):
         arrays["split_train"][:2] = 0.5
         arrays["holdout"][0] = 0.5
 
-    assert warnings_for(tmp_path, blank) == ["3 photos are nearly of one colour: train-0, train-1, holdout-0."]
+    assert warnings_for(tmp_path, blank) == ["3 photos are almost a single colour: train-0, train-1, holdout-0."]
 
 
-def test_a_scene_that_never_changes_is_told_once_and_soon(tmp_path):
+def test_many_near_duplicates_give_one_short_warning_per_problem(tmp_path):
     def same(arrays):
         for array in arrays.values():
             array[:] = arrays["split_train"][0]
 
     found = warnings_for(tmp_path, same)
-    assert found[0].startswith("10 validation photos are nearly the same as a train photo: validation-0 ≈ train-0, ")
+    assert found[0].startswith(
+        "10 validation photos are nearly identical to a training photo: validation-0 ≈ train-0, "
+    )
     assert len(found) == 7 and all(len(line) < 300 for line in found)
 
 
-def test_different_real_photos_of_a_thing_are_no_near_duplicates(shared_data, tmp_path):
+def test_different_photos_of_one_fruit_are_not_near_duplicates(shared_data, tmp_path):
     from block.photos.prepare import prepare
     from block.settings import PhotoSettings
 
@@ -303,10 +308,11 @@ def test_different_real_photos_of_a_thing_are_no_near_duplicates(shared_data, tm
     assert data_checks.photo_warnings(data) == []
 
 
-def test_counts_that_bode_ill_are_told():
+def test_small_and_unbalanced_classes_give_warnings():
     counts = {"train": {"cat": 200, "dog": 12}, "validation": {"cat": 40, "dog": 3}}
     few, thin, imbalance, no_test = data_checks.count_warnings(counts, "photo")
-    assert few.startswith("Few training photos of dog (12)") and thin.startswith("Few validation photos of dog (3)")
-    assert "200 photos of cat but 12 of dog" in imbalance and no_test.startswith("No test photos")
+    assert few.startswith("There are few training photos of dog (12).")
+    assert thin.startswith("There are few validation photos of dog (3).")
+    assert "200 photos of cat but 12 of dog" in imbalance and no_test.startswith("There are no test photos.")
     plenty = {split: {"cat": 50, "dog": 60} for split in ("train", "validation", "holdout")}
     assert data_checks.count_warnings(plenty, "photo") == []

@@ -6,13 +6,19 @@ from hypothesis import strategies as st
 from esp32_deploy.compile import graph
 from esp32_deploy.compile.arithmetic import add_scaling, quantize_multiplier
 from esp32_deploy.compile.lower import Addition, Convolution, lower
-from esp32_deploy.compile.requantize import ExactAdd, ExactRequantization, search, search_add, settled
+from esp32_deploy.compile.requantize import (
+    ExactAdd,
+    ExactRequantization,
+    normalize_constant_channels,
+    search,
+    search_add,
+)
 
 CHANNELS = 4
 
 
 def layer(seed, factor, zero_point, low=0, high=255):
-    # as wide as a layer of 48 inputs: sums of +-127 * 255
+    # the range of accumulators of a layer with 48 inputs, each up to +-127 * 255
     generator = np.random.default_rng(seed)
     multipliers = [quantize_multiplier(factor * spread) for spread in generator.uniform(0.5, 1, CHANNELS)]
     reach = generator.integers(200_000, 900_000, (2, CHANNELS))
@@ -28,8 +34,8 @@ def layer(seed, factor, zero_point, low=0, high=255):
     )
 
 
-def assert_equal_where_it_matters(exact, fast):
-    # all of the range in coarse steps, and every sum around each place where the output steps
+def assert_equal_around_every_threshold(exact, fast):
+    # the whole range in coarse steps, and every accumulator near a change of the output
     coarse = np.linspace(exact.least, exact.greatest, 20_001).astype(np.int64)
     outputs = exact(coarse)
     steps = [coarse[:-1][outputs[1:, c] != outputs[:-1, c], c] for c in range(CHANNELS)]
@@ -44,11 +50,11 @@ def assert_equal_where_it_matters(exact, fast):
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(2e-4, 5e-3), st.sampled_from([0, 40, 128, 200]))
-def test_the_fast_form_equals_the_exact_one(seed, factor, zero_point):
+def test_fast_form_equals_exact_form(seed, factor, zero_point):
     exact = layer(seed, factor, zero_point)
     fast = search(exact)
     if fast is not None:
-        assert_equal_where_it_matters(exact, fast)
+        assert_equal_around_every_threshold(exact, fast)
 
 
 def test_outputs_of_one_sign_need_one_offset():
@@ -57,17 +63,17 @@ def test_outputs_of_one_sign_need_one_offset():
     assert fast.below is None
 
 
-def test_outputs_of_both_signs_round_the_other_way_below_zero():
+def test_outputs_of_both_signs_need_two_offsets():
     fast = search(layer(1, 1e-3, 128))
     assert fast is not None
     assert fast.below is not None
 
 
-def test_narrow_limits_keep_the_exact_form():
+def test_narrow_activation_range_keeps_exact_form():
     assert search(layer(1, 1e-3, 0, low=0, high=200)) is None
 
 
-def test_every_layer_of_the_real_models_is_fast(shared_data):
+def test_all_layers_of_real_models_are_fast(shared_data):
     for path in sorted((shared_data / "models").glob("*.tflite")):
         parameters = [layer.parameters for layer in lower(graph.read(path)).layers]
         assert all(part.fast is not None for part in parameters if isinstance(part, Convolution | Addition))
@@ -75,7 +81,7 @@ def test_every_layer_of_the_real_models_is_fast(shared_data):
 
 @settings(max_examples=20, deadline=None)
 @given(st.floats(0.01, 0.1), st.floats(0.01, 0.1), st.floats(0.5, 2), st.integers(0, 255), st.integers(0, 255))
-def test_fast_addition_equals_the_exact_one_on_all_pairs(first, second, ratio, first_zero, zero):
+def test_fast_addition_equals_exact_addition_for_all_pairs(first, second, ratio, first_zero, zero):
     exact = ExactAdd(add_scaling(first, second, max(first, second) * ratio), first_zero, 128, zero, 0, 255)
     fast = search_add(exact)
     if fast is not None:
@@ -83,12 +89,12 @@ def test_fast_addition_equals_the_exact_one_on_all_pairs(first, second, ratio, f
         np.testing.assert_array_equal(fast(x, y), exact(x, y))
 
 
-def test_additions_like_those_of_real_networks_are_fast():
+def test_addition_with_realistic_scales_is_fast():
     assert search_add(ExactAdd(add_scaling(0.044, 0.057, 0.057), 120, 125, 125, 0, 255)) is not None
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_exact_form_clamps(seed):
+def test_exact_form_clamps_to_activation_range(seed):
     exact = layer(seed, 1e-3, 10, low=10, high=200)
     outputs = exact(np.stack([exact.least, exact.greatest]))
     assert outputs.min() >= 10
@@ -97,19 +103,19 @@ def test_the_exact_form_clamps(seed):
 
 @pytest.mark.parametrize("bias", [-(2**30), 2**30, 1, 77_000_000])
 @pytest.mark.parametrize("zero_point", [0, 128])
-def test_channels_without_weights_do_not_spoil_the_search(bias, zero_point):
+def test_layer_with_constant_channel_is_fast(bias, zero_point):
     exact = layer(1, 1e-3, zero_point)
     for values, value in ((exact.bias, bias), (exact.exponent, -23), (exact.least, 0), (exact.greatest, 0)):
         values[2] = value
-    same = settled(exact)
+    same = normalize_constant_channels(exact)
     sums = np.linspace(exact.least, exact.greatest, 1001).astype(np.int64)
     np.testing.assert_array_equal(same(sums), exact(sums))
     fast = search(same)
     assert fast is not None
-    assert_equal_where_it_matters(exact, fast)
+    assert_equal_around_every_threshold(exact, fast)
 
 
-def test_layers_of_constants_stay_as_they_are():
+def test_layer_with_only_constant_channels_is_unchanged():
     exact = layer(1, 1e-3, 0)
     exact.least[:] = exact.greatest[:] = 0
-    assert settled(exact) is exact
+    assert normalize_constant_channels(exact) is exact

@@ -25,12 +25,12 @@ def kinds(plan):
         ("fomo_035_96", 21_356),
     ],
 )
-def test_the_plan_states_its_bytes(shared_data, name, bytes_):
+def test_the_plan_of_a_real_model_needs_these_bytes(shared_data, name, bytes_):
     assert planned((shared_data / "models" / f"{name}.tflite").read_bytes()).bytes == bytes_
 
 
 @pytest.mark.parametrize(("width", "size", "limit_kb"), [(0.35, 96, 22), (0.5, 96, 27), (1.0, 96, 46), (1.0, 224, 106)])
-def test_networks_of_this_project_fit_internal_memory(width, size, limit_kb):
+def test_networks_of_this_project_fit_in_internal_memory(width, size, limit_kb):
     plan = planned(mobilenet(width, size).content())
     assert plan.bytes <= limit_kb * 1024
     assert max(plan.segments) <= 64 * 1024
@@ -43,7 +43,7 @@ def test_an_inverted_residual_is_one_stage():
     plan = planned(model.content())
     assert kinds(plan) == [["pointwise", "depthwise", "pointwise", "add"]]
     (stage,) = plan.stages
-    # two rows of the wide plane stay, and the input's row waits for its sum
+    # Two rows of the wide plane are kept. A row of the input is kept until it is added.
     assert (stage.carried, stage.fresh, plan.buffers[0].rows) == (2, 1, 2)
     assert plan.chunks[0].positions == 2 * 6 + 1
 
@@ -55,18 +55,18 @@ def test_a_window_of_stride_two_keeps_one_wide_row():
     assert (stage.carried, stage.fresh, stage.kept, stage.first) == (1, 2, 1, -1)
 
 
-def test_a_branch_waits_for_the_other():
+def test_rows_are_kept_until_both_branches_have_read_them():
     model = TinyModel((1, 10, 10, 4))
     branch = model.convolution(model.convolution(0, 4, (3, 3)), 4, (3, 3))
     short = model.convolution(0, 4)
     model.convolution(model.add(short, branch), 4, (3, 3))
     plan = planned(model.content())
     assert kinds(plan) == [["convolution"], ["convolution"], ["pointwise", "add"], ["convolution"]]
-    # two windows deep, the longer branch is two rows behind: the image keeps the row that the shorter one still needs
+    # The longer branch has two windows and is two rows behind. The shorter one waits, so the image keeps three rows.
     assert plan.buffers[0].rows == 3
 
 
-def test_padding_moves_into_the_convolution_that_reads_it():
+def test_padding_moves_into_the_next_convolution():
     model = TinyModel((1, 8, 8, 3))
     model.convolution(model.pad(0, (1, 1), (1, 1)), 4, (3, 3), (2, 2), "VALID")
     (stage,) = planned(model.content()).stages
@@ -81,8 +81,8 @@ def test_every_layer_runs_in_exactly_one_stage(shared_data):
         assert sorted(map(id, layers)) == sorted(map(id, program.layers))
 
 
-def test_memory_in_one_piece_beyond_a_segment_is_refused():
+def test_a_piece_of_memory_larger_than_a_segment_is_refused():
     model = TinyModel((1, 200, 200, 3))
     model.dense(model.reshape(model.convolution(0, 3, (3, 3)), (1, 120_000)), 2)
-    with pytest.raises(GraphError, match="in one piece; 65536 are possible"):
+    with pytest.raises(GraphError, match="At most 65536 are possible"):
         planned(model.content())

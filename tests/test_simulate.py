@@ -12,7 +12,7 @@ from esp32_deploy.verify import patterns, simulate, tflm
 
 SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
-# writes every row, or part of one, that the engine finishes to a file
+# A header that writes every finished row, or part of a row, to a file.
 TAP = """
 #include <stdint.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ def channels_without_weights():
     weights, bias = (model.tensors[index] for index in model.operators[0].inputs[1:])
     for tensor in (weights, bias):
         model.buffers[tensor.buffer].data = model.buffers[tensor.buffer].data.copy()
-    # as converters leave them: hardly any scale, and a bias that fills its bits
+    # Converters write such channels: with a tiny scale and a huge bias.
     for channel, constant in ((1, -(2**30)), (4, 2**30), (6, 2**20)):
         model.buffers[weights.buffer].data.reshape(8, -1)[channel] = 0
         model.buffers[bias.buffer].data.view(np.int32)[channel] = constant
@@ -125,7 +125,7 @@ def write(folder, model):
 
 
 @pytest.mark.parametrize("make", MODELS)
-def test_outputs_equal_those_of_tflm_without_a_fault(make, tmp_path):
+def test_outputs_equal_tflm_and_sanitizers_find_nothing(make, tmp_path):
     path = write(tmp_path, make())
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 15)
@@ -136,7 +136,7 @@ def test_outputs_equal_those_of_tflm_without_a_fault(make, tmp_path):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_networks_equal_tflm_without_a_fault(seed, tmp_path):
+def test_random_networks_equal_tflm_and_sanitizers_find_nothing(seed, tmp_path):
     path = write(tmp_path, random_model(seed))
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 8)
@@ -162,10 +162,10 @@ def tapped_planes(compiled, images, folder):
     return planes
 
 
-def assert_inner_rows_are_exact(path, folder):
+def assert_inner_rows_equal_tflm(path, folder):
     compiled = compile_file(path, "fruit")
     program = compiled.schedule.program
-    tensors = [compiled.graph.operators[operator].outputs[0].index for operator in program.operators]
+    tensors = [compiled.graph.operators[layer.operator].outputs[0].index for layer in program.layers]
     image = patterns.patterns(compiled.input_shape, 4)[3:]
     planes = tapped_planes(compiled, image, folder)
     inner = run_tflm(with_outputs(path.read_bytes(), tensors), image)
@@ -175,35 +175,35 @@ def assert_inner_rows_are_exact(path, folder):
 
 @pytest.mark.parametrize("make", MODELS)
 def test_every_inner_row_equals_tflm(make, tmp_path):
-    assert_inner_rows_are_exact(write(tmp_path, make()), tmp_path)
+    assert_inner_rows_equal_tflm(write(tmp_path, make()), tmp_path)
 
 
 @pytest.mark.parametrize("name", ["classifier_035_96_with_pads", "fomo_035_96"])
 def test_every_inner_row_of_real_models_equals_tflm(shared_data, name, tmp_path):
-    assert_inner_rows_are_exact(shared_data / "models" / f"{name}.tflite", tmp_path)
+    assert_inner_rows_equal_tflm(shared_data / "models" / f"{name}.tflite", tmp_path)
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_no_compiler_has_anything_to_warn_of(compiler, tmp_path):
+def test_generated_code_compiles_without_warnings(compiler, tmp_path):
     target = replace(toolchain("host"), compiler=host_compiler(compiler))
     for make in MODELS:
         simulate.write_source(compile_file(write(tmp_path, make()), "fruit").source, tmp_path)
         simulate.compile_model("fruit", target, tmp_path, ("-Wshadow", "-Wpedantic"))
 
 
-def test_the_same_model_gives_the_same_files(tmp_path):
+def test_the_same_model_gives_the_same_source(tmp_path):
     path = write(tmp_path, grid())
     assert compile_file(path, "fruit").source == compile_file(path, "fruit").source
 
 
 def test_generated_code_needs_no_heap_and_no_arduino(tmp_path):
     text = "".join(compile_file(write(tmp_path, grid()), "fruit").source.files.values())
-    # neither a comment nor what a compiler should say is code
+    # Comments and #error texts are not code.
     code = re.sub("//.*|#error.*", "", text)
     assert not re.search(r"\b(malloc|free|new|delete|printf|float|double|std)\b|Arduino\.h|math\.h", code)
 
 
-def test_two_libraries_live_in_one_program(tmp_path):
+def test_two_models_link_into_one_program(tmp_path):
     path, target = write(tmp_path, odd_sizes()), toolchain("host")
     for name in ("fruit", "signs"):
         (tmp_path / name).mkdir()
@@ -218,22 +218,20 @@ def test_two_libraries_live_in_one_program(tmp_path):
     simulate._compile(target, (str(main), *objects, "-o", str(tmp_path / "program")), tmp_path)
 
 
-def test_a_missing_tool_is_named_with_its_package(tmp_path):
+def test_a_missing_tool_is_reported_with_its_package(tmp_path):
     compiled = compile_file(write(tmp_path, branches()), "fruit")
     target = replace(simulate.TARGETS["rv32"], compiler="no-such-compiler")
-    with pytest.raises(
-        simulate.SimulationError, match=r"no-such-compiler.* is missing; on Debian install: gcc-riscv64"
-    ):
+    with pytest.raises(simulate.SimulationError, match=r"Missing: no-such-compiler.*\. On Debian, install gcc-riscv64"):
         simulate.simulate(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
 
 
-def test_a_compiler_without_its_c_library_is_named_with_the_package(tmp_path):
+def test_a_missing_c_library_is_reported_with_its_package(tmp_path):
     compiled = compile_file(write(tmp_path, branches()), "fruit")
     host_compiler("gcc")
-    # as Debian's cross compilers are without their picolibc package: no standard header is found
+    # Debian's cross compilers find no standard header without their picolibc package. -nostdinc has the same effect.
     target = replace(simulate.TARGETS["xtensa"], compiler="gcc", flags=("-nostdinc",), runner=())
     assert target.missing == ["the C library of gcc"]
-    with pytest.raises(simulate.SimulationError, match=r"the C library of gcc is missing; .*picolibc-xtensa-lx106-elf"):
+    with pytest.raises(simulate.SimulationError, match=r"Missing: the C library of gcc\. .*picolibc-xtensa-lx106-elf"):
         simulate.simulate(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
 
 
@@ -253,14 +251,14 @@ def emulated(shared_data, tmp_path_factory):
     return on
 
 
-def test_the_default_classifier_is_small_and_quick_on_rv32(emulated):
+def test_costs_of_the_default_classifier_on_rv32(emulated):
     run = emulated("rv32")
     assert run.ram_bytes <= 24 * 1024
     assert run.instructions <= 20_000_000
     assert run.flash_bytes <= 48 * 1024
 
 
-def test_sixteen_registers_cost_little_more(emulated):
+def test_costs_of_the_default_classifier_on_xtensa(emulated):
     run = emulated("xtensa")
     assert run.ram_bytes <= 24 * 1024
     assert run.instructions <= 2.2 * emulated("rv32").instructions
@@ -269,7 +267,7 @@ def test_sixteen_registers_cost_little_more(emulated):
 
 @pytest.mark.parametrize("name", ["rv32", "xtensa"])
 @pytest.mark.parametrize("make", MODELS)
-def test_small_models_are_exact_on_emulated_processors(make, name, tmp_path):
+def test_outputs_on_emulated_processors_equal_tflm(make, name, tmp_path):
     path = write(tmp_path, make())
     compiled = compile_file(path, "fruit")
     images = patterns.patterns(compiled.input_shape, 6)
@@ -278,17 +276,17 @@ def test_small_models_are_exact_on_emulated_processors(make, name, tmp_path):
     np.testing.assert_array_equal(run.outputs.reshape(expected.shape), expected)
 
 
-def test_kernels_stand_in_the_librarys_namespace(tmp_path):
+def test_kernels_are_in_the_namespace_of_the_library(tmp_path):
     files = compile_file(write(tmp_path, branches()), "fruit").source.files
     assert all("namespace esp32_deploy" not in text for text in files.values())
     assert {Path(name).suffix for name in files} == {".h", ".cpp"}
 
 
-def test_a_model_that_brings_tflm_down_is_reported(tmp_path):
+def test_a_model_that_crashes_tflm_is_reported(tmp_path):
     model = TinyModel((1, 6, 6, 3))
     model.convolution(0, 1, (3, 3), depthwise=True, bias=False)
     path = write(tmp_path, model)
-    with pytest.raises(tflm.TflmError, match="brought down by the model"):
+    with pytest.raises(tflm.TflmError, match="its process crashed"):
         tflm.outputs(path, np.zeros((1, 6, 6, 3), np.int8))
-    with pytest.raises(tflm.TflmError, match="brought down by the model"):
+    with pytest.raises(tflm.TflmError, match="its process crashed"):
         tflm.arena_bytes(path, (6, 6, 3))

@@ -21,7 +21,7 @@ FLAGS = sketches.SANITIZERS
 
 @pytest.fixture(scope="module")
 def fruit(shared_data, tmp_path_factory):
-    """A library of the fixture classifier, its objects, and its model."""
+    """The unpacked library of the fixture classifier, its object files, and the model."""
     return made(tmp_path_factory.mktemp("fruit"), shared_data / "models" / "classifier_035_96.tflite", resize="squash")
 
 
@@ -33,13 +33,13 @@ def made(folder, model, name="fruit", labels=LABELS, **choices):
 
 
 def rgb565(image):
-    """(H, W, 3) uint8 as a camera sends it, upper byte first."""
+    """(H, W, 3) uint8 as the RGB565 that a camera sends, upper byte first."""
     red, green, blue = (image[..., channel].astype(np.uint16) for channel in range(3))
     return ((red >> 3) << 11 | (green >> 2) << 5 | blue >> 3).astype(">u2")
 
 
 def as_camera_colours(image):
-    """What is left of the colours of an image after RGB565."""
+    """The colours of an image after conversion to RGB565 and back."""
     bits = np.array([5, 6, 5])
     short = image >> (8 - bits)
     return (short << (8 - bits) | short >> (2 * bits - 8)).astype(np.uint8)
@@ -57,7 +57,7 @@ def on_tflm(model, frame, size, resize):
 
 
 def answers_of(program, model, frames, folder):
-    """For every frame the label and score that the sketch prints, and TensorFlow Lite Micro's output."""
+    """Yields, for every frame, the label and score that the sketch prints, and TensorFlow Lite Micro's output."""
     for frame in frames:
         rgb565(frame).tofile(folder / "frame.bin")
         lines = sketches.run(program, FRAME=folder / "frame.bin", LOOPS=2)
@@ -67,7 +67,7 @@ def answers_of(program, model, frames, folder):
         yield first[0], float(first[1]), on_tflm(model, frame, 96, "squash").ravel()
 
 
-def test_the_camera_sketch_names_what_tflm_sees_in_photos(shared_data, tmp_path):
+def test_the_camera_sketch_prints_the_label_and_score_of_tflm(shared_data, tmp_path):
     model = tmp_path / "drawn.tflite"
     model.write_bytes(mobilenet(0.35, 96, cut=6).content())
     unpacked, objects, _ = made(tmp_path, model, resize="squash")
@@ -81,7 +81,7 @@ def test_the_camera_sketch_names_what_tflm_sees_in_photos(shared_data, tmp_path)
     assert len(seen) > 1
 
 
-def test_logits_become_the_probabilities_of_a_softmax(fruit, shared_data, tmp_path):
+def test_logits_become_softmax_probabilities(fruit, shared_data, tmp_path):
     unpacked, objects, model = fruit
     scale = graph.read(model).outputs[0].scales[0]
     program = sketches.compile_sketch(unpacked, "Camera", objects, tmp_path)
@@ -92,7 +92,7 @@ def test_logits_become_the_probabilities_of_a_softmax(fruit, shared_data, tmp_pa
         assert abs(score - 1 / powers.sum()) <= 0.01
 
 
-def test_the_camera_sketch_returns_frames_whatever_happens(fruit, tmp_path):
+def test_the_camera_sketch_returns_every_frame_and_reports_errors(fruit, tmp_path):
     unpacked, objects, _ = fruit
     program = sketches.compile_sketch(unpacked, "Camera", objects, tmp_path)
     assert "frames 3 returned 3" in sketches.run(program, LOOPS=3)
@@ -107,13 +107,13 @@ def test_the_camera_sketch_runs_with_and_without_psram(fruit, tmp_path):
     assert "camera 160x120 in PSRAM" in sketches.run(program, PSRAM=1)
 
 
-def test_rows_lie_in_internal_ram_while_it_has_room(fruit, tmp_path):
+def test_rows_are_allocated_in_internal_ram_before_psram(fruit, tmp_path):
     unpacked, _, _ = fruit
     flags = (*FLAGS, "-DESP_PLATFORM")
     objects = sketches.compile_library(unpacked, tmp_path, flags=flags)
     program = sketches.compile_sketch(unpacked, "Camera", objects, tmp_path, flags)
     assert sketches.run(program, PSRAM=1)[-1] == "pieces 1 internal 0 PSRAM"
-    # nothing more is taken in later loops
+    # Later loops allocate nothing.
     assert sketches.run(program, PSRAM=1, INTERNAL_BYTES=9000, LOOPS=3)[-1] == "pieces 0 internal 1 PSRAM"
     lines = sketches.run(program, PSRAM=0, INTERNAL_BYTES=9000)
     assert any("not enough memory" in line for line in lines)
@@ -126,7 +126,7 @@ def test_the_self_test_passes(fruit, tmp_path):
     assert lines[2].startswith("PASS")
 
 
-def test_the_self_test_shows_the_first_difference(fruit, tmp_path):
+def test_the_self_test_prints_the_first_difference(fruit, tmp_path):
     unpacked, objects, _ = fruit
     recorded = unpacked / "examples" / "SelfTest" / "recorded.h"
     before = recorded.read_text()
@@ -139,10 +139,10 @@ def test_the_self_test_shows_the_first_difference(fruit, tmp_path):
         lines = sketches.run(sketches.compile_sketch(unpacked, "SelfTest", objects, tmp_path))
     finally:
         recorded.write_text(before)
-    assert lines[1] == f"FAIL: image 1, row 0, column 0, channel 2: {right} in place of {(right + 1) % 256}"
+    assert lines[1] == f"FAIL: image 1, row 0, column 0, channel 2: {right}, expected {(right + 1) % 256}"
 
 
-def test_samples_are_what_the_self_test_runs(shared_data, tmp_path):
+def test_the_self_test_runs_the_samples(shared_data, tmp_path):
     model = shared_data / "models" / "classifier_035_96.tflite"
     images = np.random.default_rng(5).random((7, 96, 96, 3), dtype=np.float32)
     unpacked, objects, _ = made(tmp_path, model, samples=images)
@@ -150,7 +150,7 @@ def test_samples_are_what_the_self_test_runs(shared_data, tmp_path):
     assert sketches.run(sketches.compile_sketch(unpacked, "SelfTest", objects, tmp_path))[1].startswith("PASS: 3")
 
 
-def test_a_grayscale_network_asks_the_camera_for_gray(tmp_path):
+def test_a_grayscale_network_uses_grayscale_frames(tmp_path):
     path = tmp_path / "gray.tflite"
     network = mobilenet(0.35, 48, cut=4, channels=1)
     path.write_bytes(network.content())
@@ -161,7 +161,7 @@ def test_a_grayscale_network_asks_the_camera_for_gray(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["peaks", "fuse"])
-def test_a_detector_finds_what_its_grid_says(how, shared_data, tmp_path):
+def test_a_detector_finds_the_objects_of_its_grid(how, shared_data, tmp_path):
     model = shared_data / "models" / "fomo_035_96.tflite"
     manifest = Manifest(name="finder", labels=("apple", "banana", "orange"), threshold=0.05, decode=how, resize="fit")
     unpacked = sketches.unpack(library.package(model, tmp_path / "finder.zip", manifest).path, tmp_path)
@@ -175,7 +175,7 @@ def test_a_detector_finds_what_its_grid_says(how, shared_data, tmp_path):
     expected = decode(grid, 0.05, 8, how)
     assert len(expected) > 0
     assert re.fullmatch(rf"{len(expected)} found, \d+ ms", lines[2])
-    # the frame fills 96 x 72 px, 12 px below the top
+    # The frame fills 96 x 72 px of the input, 12 px below the top.
     assert lines[3:-2] == [
         f"  {manifest.labels[one.label]} {one.score:.2f} at {one.center_x * 160 // 96}, "
         f"{min(max(one.center_y - 12, 0), 72) * 120 // 72}"
@@ -212,7 +212,7 @@ bool stand_in_run(const int8_t* input, int8_t* output) {
 
 @pytest.fixture(scope="module")
 def interpreted(shared_data, tmp_path_factory):
-    """The same model on a stand-in of the core's interpreter, behind which the streaming network runs."""
+    """The same model with the tflm runtime. A stand-in for the core's interpreter runs the streamed network."""
     folder = tmp_path_factory.mktemp("interpreted")
     model = shared_data / "models" / "classifier_035_96.tflite"
     unpacked, objects, _ = made(folder, model, runtime="tflm", resize="squash")
@@ -232,7 +232,7 @@ def interpreted(shared_data, tmp_path_factory):
     return unpacked, with_interpreter
 
 
-def test_the_same_sketches_run_on_the_interpreter(interpreted, shared_data, tmp_path):
+def test_the_sketches_run_on_the_interpreter(interpreted, shared_data, tmp_path):
     unpacked, with_interpreter = interpreted
     objects = with_interpreter()
     assert "PASS" in sketches.run(sketches.compile_sketch(unpacked, "SelfTest", objects, tmp_path))[1]
@@ -252,7 +252,7 @@ def test_the_same_sketches_run_on_the_interpreter(interpreted, shared_data, tmp_
         ({"arena": 10**6}, "needs more memory than was measured"),
     ],
 )
-def test_the_interpreter_is_checked_at_the_start(interpreted, tmp_path, wrong, message):
+def test_begin_checks_the_interpreter(interpreted, tmp_path, wrong, message):
     unpacked, with_interpreter = interpreted
     lines = sketches.run(sketches.compile_sketch(unpacked, "SelfTest", with_interpreter(**wrong), tmp_path))
     assert lines[1].startswith("FAIL")
@@ -281,11 +281,11 @@ bool stand_in_run(const int8_t* input, int8_t* output) {
 """
 
 
-def test_an_interpreters_library_of_a_network_with_attention_compiles_and_runs(tmp_path):
+def test_the_library_of_a_network_with_attention_runs_on_the_interpreter(tmp_path):
     model = tmp_path / "attentive.tflite"
     model.write_bytes(attentive_grid().content())
     unpacked, objects, _ = made(tmp_path, model, labels=LABELS[:3], runtime="tflm")
-    # what the core's interpreter would compute is what was recorded: images come through unchanged, and answers too
+    # The stand-in returns the recorded outputs. This proves that images and outputs pass through unchanged.
     (tmp_path / "interpreter.cpp").write_text(f"#define ARDUINOSTL_M_H\n{RECORDED}")
     includes = (unpacked / "src", unpacked / "examples" / "SelfTest", sketches.STAND_INS)
     part = sketches.compile_cpp(tmp_path / "interpreter.cpp", tmp_path / "interpreter.o", includes, flags=FLAGS)
@@ -293,13 +293,13 @@ def test_an_interpreters_library_of_a_network_with_attention_compiles_and_runs(t
     assert sketches.run(program)[1].startswith("PASS: 4 images")
 
 
-def test_an_older_core_is_refused_with_the_remedy(interpreted, tmp_path):
+def test_an_older_core_fails_to_compile_with_the_remedy(interpreted, tmp_path):
     unpacked, _ = interpreted
     with pytest.raises(sketches.CompilerError, match="update the core in the boards manager"):
         sketches.compile_library(unpacked, tmp_path, flags=("-DESP_PLATFORM", "-DESP_ARDUINO_VERSION_MAJOR=2"))
 
 
-def test_two_libraries_live_in_one_sketch(fruit, shared_data, tmp_path):
+def test_two_libraries_link_into_one_sketch(fruit, shared_data, tmp_path):
     first, objects, _ = fruit
     second, others, _ = made(tmp_path, shared_data / "models" / "fomo_035_96.tflite", "signs", ("a", "b", "c"))
     sketch = tmp_path / "both.cpp"
@@ -316,7 +316,7 @@ def test_two_libraries_live_in_one_sketch(fruit, shared_data, tmp_path):
 
 @pytest.mark.parametrize("compiler", ["g++", "clang++"])
 @pytest.mark.parametrize("runtime", library.RUNTIMES)
-def test_no_compiler_has_anything_to_warn_of(compiler, runtime, shared_data, tmp_path):
+def test_libraries_compile_without_warnings(compiler, runtime, shared_data, tmp_path):
     for name, labels in (("classifier_035_96", LABELS), ("fomo_035_96", LABELS[:3])):
         manifest = Manifest(name="fruit", labels=labels)
         made = library.package(
@@ -325,7 +325,7 @@ def test_no_compiler_has_anything_to_warn_of(compiler, runtime, shared_data, tmp
         sketches.compile_library(sketches.unpack(made.path, tmp_path), tmp_path, compiler, ("-Wpedantic",))
 
 
-def test_the_readmes_quick_start_compiles(fruit, tmp_path):
+def test_the_quick_start_of_the_readme_compiles(fruit, tmp_path):
     unpacked, _, _ = fruit
     example = re.search(r"```cpp\n(.*?)```", (unpacked / "README.md").read_text(), re.DOTALL)[1]
     (tmp_path / "quick.ino").write_text(example)
@@ -358,7 +358,7 @@ int main() {
 """
 
 
-def test_misuse_is_answered_in_words_and_doubt_with_not_sure(shared_data, tmp_path):
+def test_misuse_gives_errors_and_low_scores_give_not_sure(shared_data, tmp_path):
     manifest = Manifest(name="fruit", labels=LABELS, threshold=1.0)
     model = shared_data / "models" / "classifier_035_96.tflite"
     unpacked = sketches.unpack(library.package(model, tmp_path / "fruit.zip", manifest).path, tmp_path)
@@ -377,7 +377,7 @@ def test_misuse_is_answered_in_words_and_doubt_with_not_sure(shared_data, tmp_pa
     assert [line.split("|", 1)[1] for line in lines] == [*["|0"] * 5, *["not sure|0"] * 3]
 
 
-def test_a_compiler_for_an_older_language_is_refused_with_the_remedy(fruit, tmp_path):
+def test_an_older_cpp_standard_fails_to_compile_with_the_remedy(fruit, tmp_path):
     unpacked, _, _ = fruit
     with pytest.raises(sketches.CompilerError, match="install the esp32 core 3"):
         sketches.compile_library(unpacked, tmp_path, flags=("-std=gnu++11",))
@@ -393,7 +393,7 @@ def test_the_camera_sketch_compiles_for_every_board(board, fruit, tmp_path):
     sketches.compile_cpp(other, tmp_path / "camera.o", (unpacked / "src", sketches.STAND_INS))
 
 
-def test_a_sketch_for_no_board_says_what_to_define(fruit, tmp_path):
+def test_a_sketch_without_a_board_fails_with_the_macros_to_define(fruit, tmp_path):
     unpacked, _, _ = fruit
     (tmp_path / "sketch.ino").write_text(f'#include "{unpacked}/examples/Camera/boards.h"\n')
     with pytest.raises(sketches.CompilerError, match="Define your board at the top of the sketch: BOARD_AI_THINKER"):

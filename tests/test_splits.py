@@ -18,7 +18,7 @@ def split_photos(root, *classes_on):
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.sets(st.sampled_from("abc"), max_size=3), min_size=1, max_size=30))
-def test_every_class_is_learned_and_an_object_validates_where_one_can_be_spared(tmp_path_factory, classes_on):
+def test_every_class_is_in_training_and_an_object_in_validation_if_possible(tmp_path_factory, classes_on):
     root = tmp_path_factory.getbasetemp()
     classes = frozenset().union(*classes_on)
     if len(classes_on) == 1:
@@ -28,7 +28,7 @@ def test_every_class_is_learned_and_an_object_validates_where_one_can_be_spared(
     try:
         shown = split_photos(root, *classes_on)
     except BlockError:
-        # no photo but holds what no other is kept for
+        # each photo is the only training photo of a class
         assert len(classes_on) <= len(classes)
         return
     assert shown["validation"]
@@ -37,11 +37,13 @@ def test_every_class_is_learned_and_an_object_validates_where_one_can_be_spared(
         assert any(shown["validation"])
 
 
-def test_a_photo_of_the_only_one_of_its_class_is_learned_from(tmp_path):
+def test_only_photo_of_a_class_is_for_training(tmp_path):
     shown = split_photos(tmp_path, *[{"common"}] * 20, {"rare"}, {"rare", "common"}, {"rarer"})
     assert frozenset({"rarer"}) in shown["train"]
 
 
-def test_a_single_photo_cannot_both_teach_and_validate(tmp_path):
-    with pytest.raises(BlockError, match=r"each class needs one to learn from, and one more has to validate\. Add"):
+def test_single_photo_is_refused(tmp_path):
+    with pytest.raises(
+        BlockError, match=r"Each class needs one for training, and one more photo is needed for validation\. Add"
+    ):
         split_photos(tmp_path, {"only"})

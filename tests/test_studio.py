@@ -127,7 +127,7 @@ def test_a_file_that_the_dockerfile_copies_and_nobody_has_is_named(project, tmp_
 
 def test_a_file_in_place_of_the_folder_is_refused(project, tmp_path):
     (tmp_path / "out").write_text("")
-    assert "Nothing can be written" in refusal(tmp_path / "out", project)
+    assert "File exists" in refusal(tmp_path / "out", project)
 
 
 def run_command(monkeypatch, project, *arguments):

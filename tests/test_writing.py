@@ -13,7 +13,7 @@ from block.words import SPLITS
 
 
 @given(st.integers(0, 300))
-def test_an_array_written_row_by_row_is_a_plain_npy_file(tmp_path_factory, rows):
+def test_array_file_is_a_valid_npy_file(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("rows") / "rows.npy"
     expected = np.arange(rows * 6).reshape(rows, 2, 3).astype(np.float32)
     array = ArrayFile(path.open("wb"), (2, 3))
@@ -25,7 +25,7 @@ def test_an_array_written_row_by_row_is_a_plain_npy_file(tmp_path_factory, rows)
     assert np.array_equal(loaded, expected)
 
 
-def test_what_was_written_is_read_back(tmp_path):
+def test_written_directory_is_read_back(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 48, 48, 3), dtype=np.uint8)
     splits = ["train", "train", "validation", "validation", "holdout", "train"]
     preparation = Preparation(48, "crop", 3, "folder", "a phrase", 1, {"b.png": "broken"})
@@ -41,7 +41,7 @@ def test_what_was_written_is_read_back(tmp_path):
     assert data.holdout.labels.tolist() == [0]
 
 
-def test_a_holdout_of_an_earlier_preparation_is_removed(tmp_path):
+def test_holdout_of_an_earlier_preparation_is_removed(tmp_path):
     write_arrays(tmp_path, holdout=6)
     with block_writer(tmp_path, ["a", "b"], 48, 3) as writer:
         for number in range(4):
@@ -49,13 +49,13 @@ def test_a_holdout_of_an_earlier_preparation_is_removed(tmp_path):
     assert reading.read(tmp_path).holdout is None
 
 
-def test_nothing_is_left_when_writing_fails(tmp_path):
+def test_failed_writing_leaves_no_files(tmp_path):
     with pytest.raises(RuntimeError), block_writer(tmp_path, ["a", "b"], 48, 3):
         raise RuntimeError
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_leaves_nothing_and_says_so(tmp_path):
+def test_full_disk_raises_and_leaves_no_files(tmp_path):
     resource = pytest.importorskip("resource")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -71,9 +71,9 @@ def test_a_full_disk_leaves_nothing_and_says_so(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["X_split_train.npy", "X_split_test.npy", "Y_split_train.npy", "Y_split_test.npy"])
-def test_an_array_that_cannot_be_finished_leaves_no_other_unfinished(tmp_path, name):
-    (tmp_path / name).mkdir()  # nothing can be renamed to it
+def test_array_that_cannot_be_renamed_leaves_no_temporary_files(tmp_path, name):
+    (tmp_path / name).mkdir()  # a file cannot be renamed to the name of a folder
     writer = block_writer(tmp_path, ["a", "b"], 48, 3)
     with pytest.raises(OSError), writer:
         pass
-    assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}  # neither .part nor .json
+    assert {path.suffix for path in tmp_path.iterdir()} == {".npy"}  # no .part and no .json

@@ -1,4 +1,4 @@
-"""Small int8 models written with the file format's own builder, so that tests can ask for any operator and shape."""
+"""Small int8 .tflite models with any operators and shapes, written with the builder of the file format."""
 
 from dataclasses import dataclass, field
 from math import prod
@@ -28,7 +28,7 @@ OPTIONS = {
 
 @dataclass
 class TinyModel:
-    """Operators are added one after the other; each gives the number of the tensor that it computes."""
+    """A model under construction. Each method adds an operator and returns the number of its output tensor."""
 
     shape: tuple[int, ...]
     seed: int = 0
@@ -161,7 +161,7 @@ class TinyModel:
         return self.operator("TRANSPOSE", [source, self.constant(np.array(axes))], target)
 
     def product(self, first, second, output, *, adjoint=False):
-        """(1, M, K) or, adjoint, (1, K, M), times (1, K, N)."""
+        """The matrix product of (1, M, K), or (1, K, M) if adjoint, and (1, K, N)."""
         target = self.tensor((1, self.shape_of(first)[2 if adjoint else 1], self.shape_of(second)[2]), *output)
         return self.operator("BATCH_MATMUL", [first, second], target, adjX=adjoint, adjY=False)
 
@@ -173,7 +173,7 @@ class TinyModel:
         return self.operator("SOFTMAX", [source], target, beta=beta)
 
     def content(self, *outputs):
-        """The file's bytes; without outputs named, the last operator's is the model's."""
+        """The bytes of the file. `outputs` are the model's output tensors; the default is that of the last operator."""
         model, graph = schema.ModelT(), schema.SubGraphT()
         graph.tensors, graph.operators = self.tensors, self.operators
         graph.inputs, graph.outputs = [0], list(outputs) or list(self.operators[-1].outputs)
@@ -189,14 +189,14 @@ def pack(model):
 
 
 def with_outputs(content, tensors):
-    """The same model giving other tensors: how inner activations of TensorFlow Lite Micro are seen."""
+    """The same model with other output tensors, so that TensorFlow Lite Micro returns inner activations."""
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     model.subgraphs[0].outputs = list(tensors)
     return pack(model)
 
 
 def run_tflm(content, image):
-    """Every output of TensorFlow Lite Micro for one int8 image (1, height, width, channels)."""
+    """All outputs of TensorFlow Lite Micro for one int8 image (1, height, width, channels)."""
     from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(content, arena_size=ARENA_BYTES)
@@ -222,7 +222,7 @@ def window_options(stride, padding, activation):
 
 
 def mobilenet(width, size, classes=4, cut=7, is_grid=False, channels=3):
-    """A MobileNetV2 of random weights up to its block `cut`, with this project's heads: a classifier's or a grid."""
+    """A MobileNetV2 with random weights, cut before its block `cut`, with this project's classifier or grid head."""
     model = TinyModel((1, size, size, channels))
     relu6 = {"activation": "RELU6", "output": (6 / 255, -128)}
 
@@ -250,9 +250,9 @@ def mobilenet(width, size, classes=4, cut=7, is_grid=False, channels=3):
 
 
 def attentive_grid(size=32, classes=3, channels=8):
-    """A grid whose cells look at each other, of the operators that block/model/attention.py is exported as."""
+    """A grid network with self-attention, made of the operators of an exported block/model/attention.py."""
     model = mobilenet(0.35, size, channels, cut=4, is_grid=True)
-    # the grid's own softmax and the convolution before it give way to the attention's
+    # The softmax of the grid is removed. The convolution before it gives the features for the attention.
     del model.operators[-1], model.codes[-1]
     features = model.operators[-1].outputs[0]
     _, rows, columns, _ = model.shape_of(features)
@@ -271,7 +271,7 @@ def attentive_grid(size=32, classes=3, channels=8):
 
 
 def random_model(seed):
-    """Any served operators in any order, with odd sizes, windows, scales and activations."""
+    """A random network of supported operators, with random sizes, windows, scales and activations."""
     generator = np.random.default_rng(seed)
 
     def whole(low, high):

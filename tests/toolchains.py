@@ -1,4 +1,4 @@
-"""Programs that a test needs: it skips where they are missing, unless REQUIRE_TOOLCHAINS is set."""
+"""Skips tests whose programs are missing. If REQUIRE_TOOLCHAINS is set, these tests run and fail instead."""
 
 import os
 import shutil
@@ -7,18 +7,18 @@ import pytest
 
 
 def need(programs, packages):
-    """Skips where a program is missing, unless REQUIRE_TOOLCHAINS is set: then what calls it fails."""
+    """Skips the test if a program is missing. `packages` are the Debian packages that the message names."""
     _skip_without([program for program in programs if shutil.which(program) is None], packages)
 
 
 def host_compiler(name):
-    """A compiler of this machine by the name of its command; skips as `need` does."""
+    """Returns the command `name` of a compiler for this machine. Skips the test if it is missing."""
     need([name], {"clang++": "clang"}.get(name, name))
     return name
 
 
 def toolchain(name):
-    """A target of esp32_deploy.verify.simulate; skips as `need` does, for want of the C library too."""
+    """Returns a target of esp32_deploy.verify.simulate. Skips the test if its programs or its C library are missing."""
     from esp32_deploy.verify.simulate import TARGETS
 
     target = TARGETS[name]
@@ -28,4 +28,4 @@ def toolchain(name):
 
 def _skip_without(missing, packages):
     if missing and not os.environ.get("REQUIRE_TOOLCHAINS"):
-        pytest.skip(f"{' and '.join(missing)} missing; on Debian install {packages}")
+        pytest.skip(f"missing: {' and '.join(missing)}; on Debian install {packages}")

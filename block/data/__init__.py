@@ -1,1 +1,1 @@
-"""Block directories: Studio's arrays, read, checked and written."""
+"""Reads, checks and writes block directories, which hold Studio's arrays."""

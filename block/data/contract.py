@@ -1,7 +1,7 @@
-"""What the files of block directories and output folders are called, and how they are put there whole.
+"""File names of block directories and output folders, JSON files, and checks of output folders.
 
-A block directory holds X_split_train.npy, Y_split_train.npy, X_split_test.npy and Y_split_test.npy, where "test"
-is Studio's validation split, and optionally train_input.json, sample_id_details.json and a holdout split.
+A block directory holds X_split_train.npy, Y_split_train.npy, X_split_test.npy and Y_split_test.npy. "test" in these
+names is Studio's validation split. train_input.json, sample_id_details.json and a holdout split are optional.
 """
 
 import json
@@ -17,7 +17,7 @@ from esp32_deploy.manifest import FILE_NAME as DEPLOY_FILE_NAME
 from esp32_deploy.manifest import LABELS_FILE_NAME
 from esp32_deploy.words import Task
 
-# train_input.json's words for them
+# the value of "mode" in train_input.json for each task
 MODES: dict[Task, str] = {"classification": "classification", "detection": "object-detection"}
 
 FEATURE_FILES = {"train": "X_split_train.npy", "validation": "X_split_test.npy", "holdout": "X_holdout.npy"}
@@ -26,13 +26,13 @@ INFO_FILE = "train_input.json"
 SAMPLE_IDS_FILE = "sample_id_details.json"
 PHOTOS_FILE = "photos.json"
 
-# what a run writes beside prepared photos, and what its conversion needs of the folder for temporary files
+# A run writes this much beside the prepared photos. The conversion needs as much in the folder for temporary files.
 LEAST_FREE_BYTES = 50 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files of one run, by the names that Studio and the other tools look for."""
+    """The files of one run, with the names that Studio and the other tools expect."""
 
     directory: Path
 
@@ -90,7 +90,7 @@ class Outputs:
 
     @property
     def made_from_weights(self) -> tuple[Path, ...]:
-        """What is out of date as soon as weights.pt changes, beside the Arduino library."""
+        """The files that are out of date when weights.pt changes. The Arduino library is too, but is not listed."""
         return (
             self.onnx,
             self.tflite_float32,
@@ -104,7 +104,7 @@ class Outputs:
 
 
 def make_folder(directory: Path) -> None:
-    """Makes a folder and tries to write there; raises BlockError, before any work, when that fails."""
+    """Makes a folder and writes a test file there. Raises BlockError if that fails. Call it before any work."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         trial = directory / ".writable"
@@ -112,36 +112,39 @@ def make_folder(directory: Path) -> None:
         trial.unlink()
     except OSError as error:
         raise BlockError(
-            f"Nothing can be written to {directory}: {error.strerror}. Choose another folder or change its permissions."
+            f"Cannot write to {directory}: {error.strerror}. Choose another folder or change its permissions."
         ) from error
 
 
 def check_free_space(directory: Path) -> None:
-    """Refuses, before any work, an output folder or one for temporary files that is too full."""
+    """Checks the free space of the output folder and of the folder for temporary files. Call it before any work.
+
+    Raises BlockError if one of them has less than LEAST_FREE_BYTES, or if there is no folder for temporary files.
+    """
     try:
         temporary = Path(tempfile.gettempdir())
     except FileNotFoundError:
         raise BlockError(
-            "There is no writable folder for temporary files. With docker run --read-only add --tmpfs /tmp; "
-            "elsewhere set TMPDIR to a folder."
+            "There is no writable folder for temporary files. With docker run --read-only, add --tmpfs /tmp. "
+            "Elsewhere, set TMPDIR to a writable folder."
         ) from None
     for folder, remedy in ((directory, "choose another --out-directory"), (temporary, "set TMPDIR to another folder")):
         free_bytes = shutil.disk_usage(folder).free
         if free_bytes < LEAST_FREE_BYTES:
             raise BlockError(
-                f"{folder} has {free_bytes >> 20} MB of free space, a run needs "
-                f"{LEAST_FREE_BYTES >> 20} MB: free some or {remedy}."
+                f"{folder} has {free_bytes >> 20} MB of free space, but a run needs {LEAST_FREE_BYTES >> 20} MB. "
+                f"Free some space, or {remedy}."
             )
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
+    """Writes `value` as indented JSON. If writing fails, an earlier file stays as it was."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file; raises BlockError that names it when it is missing or not JSON."""
+    """Reads a JSON file. Raises BlockError if it is missing or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
@@ -151,5 +154,5 @@ def read_json(path: Path) -> Any:
 
 
 def is_block_directory(directory: Path) -> bool:
-    """True when any of the contract's arrays lies in the folder."""
+    """True if the folder holds any feature or label file of a block directory."""
     return any((directory / name).exists() for name in (*FEATURE_FILES.values(), *LABEL_FILES.values()))

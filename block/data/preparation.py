@@ -1,4 +1,4 @@
-"""How photos became the arrays of a block directory, as photos.json says it beside their names."""
+"""The record of a preparation in photos.json: how photos were converted to the arrays of a block directory."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
@@ -10,34 +10,37 @@ from block.errors import BlockError
 
 @dataclass(frozen=True)
 class Preparation:
-    """The choices that a folder of photos was prepared with, and what was left out."""
+    """The settings of a preparation, and the photos and boxes that were left out."""
 
     size: int
     """Height and width of the images in px."""
     resize: str
-    """How photos became square: squash, crop or fit."""
+    """How photos were made square: squash, crop or fit."""
     channels: int
     labels_from: str
-    """Where labels come from: folder, name, voc or export."""
+    """The source of the labels: folder, name, voc or export."""
     split_from: str
-    """A phrase that says where the splits come from."""
+    """A phrase that states the origin of the splits."""
     seed: int
     skipped: Mapping[str, str] = field(default_factory=dict)
-    """The reason why a photo was left out, by its name."""
+    """The photos that could not be read, by name, with the reasons."""
     dropped_boxes: Mapping[str, int] = field(default_factory=dict)
-    """A detector's boxes that have too little of their object in the image, by photo."""
+    """The number of boxes left out, by photo name (detection only): no area, or too little of it in the image."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for photos.json; `preparation_from` reads them back."""
+        """The fields as plain values for photos.json. `preparation_from` reads them back."""
         return asdict(self)
 
 
 def preparation_from(path: Path, values: Mapping[str, Any]) -> Preparation:
-    """The preparation that photos.json at `path` holds; raises BlockError when fields are missing or unknown."""
+    """Makes a Preparation from `values`, its fields in photos.json at `path`.
+
+    Raises BlockError if fields are missing or unknown.
+    """
     names = {one.name for one in fields(Preparation)}
     if set(values) != names:
         raise BlockError(
-            f'"preparation" in {path} is not as this version writes it: another version prepared these photos, or the '
-            "file was edited. Prepare the photos again."
+            f'"preparation" in {path} has missing or unknown fields. Perhaps another version prepared these photos, or '
+            "the file was edited. Prepare the photos again."
         )
     return Preparation(**values)

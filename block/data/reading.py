@@ -1,4 +1,4 @@
-"""A block directory, read and checked: whatever would make training meaningless is refused by file and remedy."""
+"""Reads and checks a block directory. Data that cannot be trained on raises BlockError with the file and a remedy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +22,10 @@ ROWS_PER_CHECK = 256
 
 @dataclass(frozen=True)
 class Split:
-    """One split: `features` (N, H, W, C) float32 0..1, memory-mapped.
+    """One split. `features` (N, H, W, C) are float32 pixels 0..1, memory-mapped.
 
-    `labels` (N,) are int64 class indices, or objects: int arrays (n, 5) of class index, x, y, width, height in px.
+    `labels` (N,) are int64 class indices. For detection they are objects: int arrays (n, 5) of class index, x, y,
+    width, height in px.
     """
 
     features: np.ndarray
@@ -47,9 +48,9 @@ class BlockData:
     holdout: Split | None
     max_training_seconds: float | None
     preparation: Preparation | None = None
-    """How photos became these arrays; None for Studio's data."""
+    """How photos were converted to these arrays; None for Studio's data."""
     dropped_boxes: int = 0
-    """Boxes without an area inside their image, which were left out."""
+    """The number of boxes that were left out because they have no area inside their image."""
     warnings: tuple[str, ...] = ()
     """Settings in train_input.json that contradict the data or that this block does not follow, one line each."""
 
@@ -65,12 +66,12 @@ class BlockData:
 
     @property
     def splits(self) -> dict[str, Split]:
-        """The splits that are there, by name, in the order train, validation, holdout."""
+        """The existing splits by name, in the order train, validation, holdout."""
         splits = {"train": self.train, "validation": self.validation}
         return splits | ({"holdout": self.holdout} if self.holdout else {})
 
     def class_counts(self, split: str) -> dict[str, int]:
-        """Images of each class in a split, or objects of each."""
+        """The number of images of each class in a split; for detection, the number of objects."""
         labels = self.splits[split].labels
         if self.task == "detection":
             labels = np.concatenate([boxes[:, 0] for boxes in labels])
@@ -78,7 +79,7 @@ class BlockData:
         return {name: int(count) for name, count in zip(self.classes, counts, strict=True)}
 
     def background_images(self, split: str) -> int:
-        """Images of a split that show no object; detection only."""
+        """The number of images in a split that show no object (detection only)."""
         return sum(len(boxes) == 0 for boxes in self.splits[split].labels)
 
 
@@ -88,12 +89,12 @@ def read(
     classes: Sequence[str] | None = None,
     shape: tuple[int, int, int] | None = None,
 ) -> BlockData:
-    """Reads and checks a block directory; what the label files hold says which task it is for.
+    """Reads and checks a block directory. The label files decide the task: bounding boxes mean detection.
 
-    Class names are `classes`, else those of the info file (train_input.json in the directory unless named), else
-    numbers. `shape` (H, W, C) is that of flat rows where the info file has none. Features stay on disk: the arrays are
-    memory-mapped and checked a few rows at a time.
-    Raises BlockError for whatever would make training meaningless, naming the file and the remedy.
+    The class names are `classes`, or those of `info_file` (default: train_input.json in the directory), or numbers.
+    `shape` (H, W, C) is the image shape for flat rows if the info file gives none. The features stay on disk: the
+    arrays are memory-mapped and checked a few rows at a time.
+    Raises BlockError with the file and a remedy if the data cannot be trained on.
     """
     info = ({"inputShapeString": str(shape)} if shape else {}) | _read_info(directory, info_file)
     present = [split for split in SPLITS if split != "holdout" or _has_holdout(directory)]
@@ -101,7 +102,10 @@ def read(
     shapes = {array.shape[1:] for array in features.values()}
     if len(shapes) > 1:
         listed = ", ".join(f"{FEATURE_FILES[split]} {array.shape[1:]}" for split, array in features.items())
-        raise BlockError(f"The splits in {directory} hold images of different shapes: {listed}.")
+        raise BlockError(
+            f"The splits in {directory} hold images of different shapes: {listed}. "
+            "Export the data again so that all come from one run."
+        )
     task = _find_task(directory, info)
     read_labels = _read_boxes if task == "detection" else _read_classes
     found = read_labels(directory, present, classes or info.get("classes"), features["train"].shape[1])
@@ -112,7 +116,7 @@ def read(
         if len(labels) != rows:
             raise BlockError(
                 f"{FEATURE_FILES[split]} has {rows} rows but {LABEL_FILES[split]} has {len(labels)} "
-                f"(in {directory}); export the data again so that both come from one run."
+                f"(in {directory}). Export the data again so that both come from one run."
             )
         _check_values(directory / FEATURE_FILES[split], features[split])
         split_names = names.get(split, ())
@@ -146,10 +150,10 @@ def _find_task(directory: Path, info: dict[str, Any]) -> Task:
     task: Task = "detection" if is_box_file(path) else "classification"
     mode = info.get("mode")
     if mode is not None and str(mode).replace("_", "-").lower() != MODES[task]:
-        held = "bounding boxes" if task == "detection" else "a class for each image"
+        held = "bounding boxes" if task == "detection" else "one class for each image"
         raise BlockError(
-            f"{INFO_FILE} says mode {mode!r}, but {path} holds {held}. This block learns classification and object "
-            "detection; in Studio choose the block that was pushed for this kind of project."
+            f"{INFO_FILE} has mode {mode!r}, but {path} holds {held}. This block trains classification and object "
+            "detection. In Studio choose the block that was pushed for this kind of project."
         )
     return task
 
@@ -162,8 +166,8 @@ def _read_classes(directory: Path, present: Sequence[str], names: Any, size: int
     if len(np.unique(labels["train"])) < 2:
         only = classes[int(labels["train"][0])]
         raise BlockError(
-            f"All {len(labels['train'])} training images in {directory} are of one class, {only!r}; "
-            "a classifier needs at least two."
+            f"All {len(labels['train'])} training images in {directory} are of one class, {only!r}. "
+            "A classifier needs at least two classes. Add images of another class."
         )
     return _Labels(classes, labels)
 
@@ -174,16 +178,20 @@ def _read_boxes(directory: Path, present: Sequence[str], names: Any, size: int) 
         path = directory / LABEL_FILES[split]
         _check_there(path)
         if not is_box_file(path):
-            raise BlockError(f"{path} holds no bounding boxes, as {LABEL_FILES['train']} does; export the data again.")
+            raise BlockError(
+                f"{path} holds no bounding boxes, but {LABEL_FILES['train']} does. Export the data again so that both "
+                "come from one run."
+            )
         labels[split], lost = read_boxes(path, size)
         dropped += lost
         highest = max([highest, *(int(boxes[:, 0].max()) + 1 for boxes in labels[split] if len(boxes))])
     if not any(map(len, labels["train"])):
-        raise BlockError(f"No training image in {directory} has a bounding box; label some objects.")
+        raise BlockError(f"No training image in {directory} has a bounding box. Label some objects.")
     classes = check_names(names) if names else numbered_classes(highest)
     if highest > len(classes):
         raise BlockError(
-            f"A box in {directory} has label {highest}, but there are {len(classes)} classes: {', '.join(classes)}."
+            f"A box in {directory} has label {highest}, but there are {len(classes)} classes: {', '.join(classes)}. "
+            "Export the data again."
         )
     return _Labels(classes, labels, dropped)
 
@@ -198,14 +206,14 @@ def _read_info(directory: Path, info_file: Path | None) -> dict[str, Any]:
         return {}
     info = read_json(path)
     if not isinstance(info, dict):
-        raise BlockError(f"{path} should hold a JSON object as Studio writes it, not a {type(info).__name__}.")
+        raise BlockError(f"{path} holds a JSON {type(info).__name__}. Studio writes an object. Export the data again.")
     return info
 
 
 def _check_there(path: Path) -> None:
     if not path.is_file():
         raise BlockError(
-            f"{path.name} is missing in {path.parent}; copy it there, or download the data again. The folder needs "
+            f"{path.name} is missing in {path.parent}. Copy it there, or download the data again. The folder needs "
             f"{', '.join(names[split] for names in (FEATURE_FILES, LABEL_FILES) for split in ('train', 'validation'))}."
         )
 
@@ -215,33 +223,39 @@ def _open_array(path: Path) -> np.ndarray:
     with path.open("rb") as file:
         start = file.read(len(NPY_MAGIC))
     if start != NPY_MAGIC:
-        raise BlockError(f"{path} is not a NumPy file; export or download the data again.")
+        raise BlockError(f"{path} is not a NumPy file. Export or download the data again.")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError as error:
-        raise BlockError(f"{path} cannot be read: {error}. The file may be cut short; copy it again.") from error
+        raise BlockError(f"{path} cannot be read: {error}. Perhaps the file is cut short. Copy it again.") from error
 
 
 def _read_features(path: Path, info: dict[str, Any]) -> np.ndarray:
     array = _open_array(path)
     if array.dtype != np.float32:
-        raise BlockError(f"{path} holds {array.dtype}; this block takes float32 pixels from 0 to 1.")
+        raise BlockError(
+            f"{path} holds {array.dtype} values. This block takes float32 pixels from 0 to 1. Export the data again."
+        )
     if array.ndim == 2:
         array = _unflatten(path, array, info)
     if array.ndim != 4 or array.shape[3] not in (1, 3):
-        raise BlockError(f"{path} has shape {array.shape}; images come as (number, height, width, 1 or 3).")
+        raise BlockError(
+            f"{path} has shape {array.shape}. Images need the shape (number, height, width, 1 or 3). "
+            "In Studio use an Image processing block in front of this block."
+        )
     if len(array) == 0:
-        raise BlockError(f"{path} holds no images; add photos or change the split.")
+        raise BlockError(f"{path} holds no images. Add photos or change the split.")
     _, height, width, _ = array.shape
     if height != width:
         raise BlockError(
-            f"The images in {path} are {width}x{height} pixels; this block takes square ones. "
+            f"The images in {path} are {width}x{height} pixels. This block takes square images. "
             "In Studio set the same image width and height in the impulse."
         )
     if height not in SIZES_PX:
         raise BlockError(
-            f"The images in {path} are {width}x{height} pixels; this block takes sizes from "
-            f"{SIZES_PX.start} to {SIZES_PX.stop - 1} that divide by {SIZES_PX.step}, such as 96 or 160."
+            f"The images in {path} are {width}x{height} pixels. This block takes sizes from "
+            f"{SIZES_PX.start} to {SIZES_PX.stop - 1} that are multiples of {SIZES_PX.step}, such as 96 or 160. "
+            "In Studio change the image width and height in the impulse."
         )
     return array
 
@@ -251,8 +265,8 @@ def _unflatten(path: Path, array: np.ndarray, info: dict[str, Any]) -> np.ndarra
     if len(shape) == 3 and int(np.prod(shape)) == array.shape[1]:
         return array.reshape(len(array), *shape)
     raise BlockError(
-        f"{path} holds {array.shape[1]} values a row, which are not images; this block learns from "
-        "photos. In Studio use an Image processing block in front of it."
+        f"{path} holds {array.shape[1]} values per row, which are not images. This block trains on images. "
+        "In Studio use an Image processing block in front of it."
     )
 
 
@@ -262,11 +276,11 @@ def _check_values(path: Path, features: np.ndarray) -> None:
         rows = features[start : start + ROWS_PER_CHECK]
         bad = np.flatnonzero(~np.isfinite(rows).all(axis=(1, 2, 3)))
         if len(bad):
-            raise BlockError(f"{path} row {start + bad[0]} holds NaN or infinity; export the data again.")
+            raise BlockError(f"{path} row {start + bad[0]} holds NaN or infinity. Export the data again.")
         low, high = min(low, float(rows.min())), max(high, float(rows.max()))
     if low < 0 or high > 1:
         raise BlockError(
-            f"{path} holds values from {low:.4g} to {high:.4g}; this block takes pixels from 0 to 1. "
+            f"{path} holds values from {low:.4g} to {high:.4g}. This block takes pixels from 0 to 1. "
             "In Studio set the block's image input scaling to 0..1 "
             '("imageInputScaling": "0..1" in parameters.json).'
         )
@@ -277,7 +291,7 @@ def _sample_names(directory: Path) -> dict[str, tuple[str, ...]]:
         if path.exists():
             content = read_json(path)
             splits = content.get(key) if key and isinstance(content, dict) else content
-            # names only decorate the predictions: a file of another form is no reason to stop
+            # The names are only shown beside the predictions. Therefore a file of another form is ignored.
             lists = splits.items() if isinstance(splits, dict) else ()
             return {split: tuple(map(str, names)) for split, names in lists if isinstance(names, list)}
     return {}

@@ -1,4 +1,4 @@
-"""A block directory, written image by image; at most one image is held in memory, and the boxes of all."""
+"""Writes a block directory image by image. Memory holds one image at a time, and the boxes of all images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
@@ -14,26 +14,26 @@ from block.words import SPLITS
 from esp32_deploy.files import replacing
 from esp32_deploy.words import Task
 
-# little-endian on every machine
+# always little-endian
 FLOAT32 = np.dtype("<f4")
 
 
 class ArrayFile:
-    """A float32 .npy file that grows by rows of shape `row_shape`; whole once it is closed."""
+    """A float32 .npy file that is written row by row. All rows have the shape `row_shape`. `close` completes it."""
 
     def __init__(self, file: BinaryIO, row_shape: tuple[int, ...]) -> None:
         self._file, self._row_shape, self._rows = file, row_shape, 0
         self._write_header()
 
     def append(self, row: np.ndarray) -> None:
-        """Adds one row; raises ValueError when it has another shape than the others."""
+        """Adds one row. Raises ValueError if its shape is not `row_shape`."""
         if row.shape != self._row_shape:
             raise ValueError(f"row of shape {row.shape}, expected {self._row_shape}")
         self._file.write(np.ascontiguousarray(row, FLOAT32).tobytes())
         self._rows += 1
 
     def close(self) -> None:
-        """Writes the number of rows into the header, which NumPy pads so that it may grow in place."""
+        """Writes the number of rows into the header. NumPy pads the header, so that the longer number fits in place."""
         with self._file:
             self._file.seek(0)
             self._write_header()
@@ -44,43 +44,43 @@ class ArrayFile:
 
 
 class OneHotFile(ArrayFile):
-    """Y of a classifier: a row an image, 1 for its class."""
+    """The label file of a classifier: one row for each image, with 1 for its class."""
 
     def __init__(self, path: Path, classes: int) -> None:
         super().__init__(path.open("wb"), (classes,))
         self._one_hot = np.eye(classes, dtype=np.float32)
 
     def append(self, row: Any) -> None:
-        """Adds an image's class index."""
+        """Adds the class index of an image."""
         super().append(self._one_hot[row])
 
 
 class BoxFile:
-    """Y of a detector: JSON text with each image's boxes, written when it is closed."""
+    """The label file of a detector: JSON text with the boxes of each image. `close` writes it."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._rows = path, list[np.ndarray]()
 
     def append(self, row: Any) -> None:
-        """Adds an image's boxes (n, 5)."""
+        """Adds the boxes of an image, (n, 5)."""
         self._rows.append(row)
 
     def close(self) -> None:
-        """Writes all rows."""
+        """Writes the boxes of all images."""
         write_boxes(self._path, self._rows)
 
 
 class BlockWriter:
-    """Takes the images of a block directory, one at a time; made by `block_writer`."""
+    """Adds images to a block directory, one at a time. `block_writer` makes it."""
 
     def __init__(self, features: dict[str, ArrayFile], labels: Mapping[str, OneHotFile | BoxFile]) -> None:
         self._features, self._labels = features, labels
         self.names: dict[str, list[str]] = {split: [] for split in features}
         self.preparation: Preparation | None = None
-        """How the images were prepared; set before the block directory is closed, where photos were prepared."""
+        """How photos were converted to these images. Set it before the block directory is closed."""
 
     def append(self, split: str, pixels: np.ndarray, label: Any, name: str) -> None:
-        """Adds one image: `pixels` (size, size, channels) uint8, `label` a class index or boxes (n, 5) in px."""
+        """Adds one image. `pixels` is (size, size, channels) uint8. `label` is a class index, or boxes (n, 5) in px."""
         self._features[split].append(pixels.astype(np.float32) / np.float32(255))
         self._labels[split].append(label)
         self.names[split].append(name)
@@ -95,10 +95,13 @@ def block_writer(
     splits: Sequence[str] = ("train", "validation"),
     task: Task = "classification",
 ) -> Iterator[BlockWriter]:
-    """Opens a block directory for writing; its files appear under their names together, when the body ends well."""
+    """Opens a block directory for writing. If the body succeeds, all arrays get their names together at the end.
+
+    If the body fails, the new arrays are removed, and earlier files stay as they were.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     shape = (size, size, channels)
-    # all arrays are closed, which a full disk would stop, before the first takes its name
+    # Closing a file fails if the disk is full. Therefore all arrays are closed before the first is renamed.
     with ExitStack() as replacements, ExitStack() as files:
 
         def part(name: str) -> Path:
@@ -115,7 +118,7 @@ def block_writer(
         writer = BlockWriter(features, labels)
         yield writer
     for split in set(SPLITS) - set(splits):
-        # left by an earlier preparation, it would be read as a part of this one
+        # a file of an earlier preparation would be read as a part of this one
         (directory / FEATURE_FILES[split]).unlink(missing_ok=True)
         (directory / LABEL_FILES[split]).unlink(missing_ok=True)
     info = {"classes": list(classes), "mode": MODES[task], "inputShapeString": str(shape)}
@@ -127,7 +130,7 @@ def block_writer(
 
 
 def _sample_ids(names: dict[str, list[str]]) -> dict[str, list[int]]:
-    # numbers as Studio gives them, in row order; the holdout is unknown to Studio
+    # Numbers in row order, as in Studio's data. Studio has no holdout split.
     train, validation = len(names["train"]), len(names["validation"])
     return {
         "train": list(range(1, train + 1)),

@@ -1,1 +1,1 @@
-"""The drawn data set: photo-like scenes of fruit, with labels and boxes."""
+"""Draws the demo data set: photo-like scenes of fruit, with class labels and boxes."""

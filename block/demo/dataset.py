@@ -1,7 +1,7 @@
-"""Writes the embedded demonstration set: photo-like scenes of fruit with class labels and boxes.
+"""Writes the demo data set: photo-like scenes of fruit with class labels and boxes.
 
-Each photo follows from its name, its size and the seed alone, so that a smaller set holds the same photos as a larger
-one; on another kind of processor (AVX2, AVX-512) numpy may round some of them differently.
+A photo depends only on its name, its size and the seed. Therefore a smaller set holds the same photos as a larger one.
+On another kind of processor (AVX2, AVX-512) NumPy may round some pixels differently.
 """
 
 import zlib
@@ -22,12 +22,12 @@ KINDS = tuple(FRUITS)  # apple, banana, orange
 MIN_SIZE_PX = 48
 JPEG_QUALITY = 88
 MARK = "drawn by block"
-"""Written into every XML, so that a second run overwrites its own photos and nobody else's."""
+"""Every XML file holds this text, so that a second run overwrites only photos of the demo."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """One drawn photo (RGB), the one kind of fruit in it, and a tight box for each of its fruits."""
+    """One drawn photo (RGB), the kind of its fruits, and a tight box for each fruit."""
 
     photo: Image.Image
     kind: str
@@ -35,9 +35,12 @@ class Scene:
 
 
 def draw_scene(kind: str, generator: Generator, size_px: int = SIZE_PX) -> Scene:
-    """Draws a square photo of one to three fruits of `kind`; boxes are tight around each fruit before occlusion."""
+    """Draws a square photo of one to three fruits of `kind`.
+
+    Each box is tight around its whole fruit, as if nothing covered it. Raises BlockError if the kind is unknown.
+    """
     if kind not in KINDS:
-        raise BlockError(f"The demo draws {', '.join(KINDS)}, not {kind}.")
+        raise BlockError(f"The demo cannot draw {kind}. It draws {', '.join(KINDS)}.")
     side = round(size_px * SUPERSAMPLING)
     canvas, items = compose(kind, generator, side)
     boxes = tuple(tight_box(item, side) for item in items if item.is_fruit)
@@ -54,14 +57,16 @@ def write_demo(
 ) -> None:
     """Writes `train/` and `test/` with apple_1.jpg, apple_1.xml (Pascal VOC) and so on into `directory`.
 
-    Overwrites an earlier demo of the same size, and raises BlockError when anything else lies there. `track` may
-    wrap the list of (split, kind, number) to show progress.
+    Overwrites an earlier demo if it has no more photos. Raises BlockError if the folder holds any other file, or if a
+    number or the size is too small. `track` can wrap the list of (split, kind, number) to show progress.
     """
     if min(photos_per_kind, test_photos_per_kind) < 1 or size_px < MIN_SIZE_PX:
-        raise BlockError(f"The demo needs at least 1 photo of each kind in each split, at least {MIN_SIZE_PX} px wide.")
+        raise BlockError(
+            f"The demo needs at least 1 photo of each kind in each split. A photo is at least {MIN_SIZE_PX} px wide."
+        )
     counts = {"train": photos_per_kind, "test": test_photos_per_kind}
     jobs = [(split, kind, n + 1) for split in counts for kind in KINDS for n in range(counts[split])]
-    _refuse_strangers(directory, jobs)
+    _refuse_other_files(directory, jobs)
     for split in counts:
         (directory / split).mkdir(parents=True, exist_ok=True)
     for split, kind, number in track(jobs):
@@ -70,13 +75,13 @@ def write_demo(
 
 
 def photo_generator(seed: int, split: str, kind: str, number: int) -> Generator:
-    """The random numbers of one photo, which depend on nothing but its own name and the seed."""
+    """The random generator of one photo. It depends only on the photo's name and the seed."""
     return np.random.default_rng([seed, zlib.crc32(split.encode()), zlib.crc32(kind.encode()), number])
 
 
-def _refuse_strangers(directory: Path, jobs: Sequence[tuple[str, str, int]]) -> None:
+def _refuse_other_files(directory: Path, jobs: Sequence[tuple[str, str, int]]) -> None:
     if directory.exists() and not directory.is_dir():
-        raise BlockError(f"{directory} is a file; the demo photos need a folder.")
+        raise BlockError(f"{directory} is a file. The demo photos need a folder. Choose another name.")
     ours = {directory / split for split, _, _ in jobs}
     for split, kind, number in jobs:
         annotation = directory / split / f"{kind}_{number}.xml"
@@ -85,7 +90,7 @@ def _refuse_strangers(directory: Path, jobs: Sequence[tuple[str, str, int]]) -> 
     for path in sorted([*directory.glob("*"), *directory.glob("*/*")]):
         if path not in ours and not path.name.startswith("."):
             raise BlockError(
-                f"{directory} holds {path.relative_to(directory)}, which is not one of the demo photos to write. "
+                f"{directory} holds {path.relative_to(directory)}, which is not one of the photos of this demo. "
                 "Choose a new or empty folder."
             )
 
@@ -95,7 +100,7 @@ def _is_marked(annotation: Path) -> bool:
 
 
 def _write_scene(scene: Scene, path: Path) -> None:
-    # The XML first: a photo that was cut short then still carries the mark and can be overwritten.
+    # The XML file is written first. If the run is interrupted, the next run sees its mark and overwrites the photo.
     tree = ElementTree.ElementTree(_annotation(scene, path))
     ElementTree.indent(tree)
     tree.write(path.with_suffix(".xml"), encoding="utf-8")

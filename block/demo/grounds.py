@@ -1,4 +1,4 @@
-"""Grounds of the demonstration set: wood, cloth, stone, tiles or grass, from above or as a table with a room behind."""
+"""Draws the grounds of the demo photos: wood, cloth, stone, tiles or grass, from above or as a table in a room."""
 
 import numpy as np
 from numpy.random import Generator
@@ -12,7 +12,7 @@ STONES = ((150, 148, 144), (204, 200, 192), (78, 80, 86), (168, 146, 122))
 
 
 def background(generator: Generator, side: int) -> tuple[np.ndarray, float]:
-    """A lit ground (side, side, 3) in linear RGB, and the row above which nothing may stand (0: none).
+    """A lit ground (side, side, 3) in linear RGB, and the highest row on which an object may stand (0: any row).
 
     `side` and the row are in canvas pixels.
     """
@@ -34,14 +34,14 @@ def _from_above(ground: Image.Image, angle: float, side: int) -> Image.Image:
 
 
 def _in_perspective(ground: Image.Image, generator: Generator, side: int) -> Image.Image:
-    """The ground as a table seen from its edge: rows at the bottom are near and large."""
+    """The ground as a table seen from its edge. The rows at the bottom are near and therefore large."""
     near, scale = generator.uniform(0.5, 1.5) / side, ground.width / side
     data = (scale, near * ground.width / 2, 0, 0, scale * 1.3, 0, 0, near)
     return ground.transform((side, side), Image.Transform.PERSPECTIVE, data, Image.Resampling.BILINEAR)
 
 
 def _lit(generator: Generator, ground: Image.Image) -> np.ndarray:
-    """Turns a texture into a lit ground: uneven light, sometimes the shade of a window or a tree."""
+    """Adds uneven light to a texture, and sometimes the shade of a window or a tree."""
     shape = (ground.height, ground.width)
     light = 1 + 0.25 * noise(generator, shape, 1, 1, 1)
     if generator.random() < 0.3:
@@ -51,7 +51,7 @@ def _lit(generator: Generator, ground: Image.Image) -> np.ndarray:
 
 
 def _add_wall(generator: Generator, canvas: np.ndarray, horizon: int) -> None:
-    """A defocused room behind the table."""
+    """Draws a defocused room behind the table, above row `horizon`."""
     side = len(canvas)
     room = Image.new("RGB", (side, horizon + 20), ink(generator, (*CLOTHS, *STONES, *WOODS)))
     draw = ImageDraw.Draw(room)
@@ -110,4 +110,4 @@ def _grass(generator: Generator, shape: tuple[int, int]) -> np.ndarray:
 
 
 GROUNDS = (_wood, _wood, _cloth, _cloth, _stone, _tiles, _grass)
-"""Who draws a ground; what is named twice comes twice as often."""
+"""The functions that draw a ground. A function that is listed twice is chosen twice as often."""

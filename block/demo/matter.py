@@ -1,6 +1,7 @@
-"""Light and matter for the demonstration set: colours, noise, round and bent bodies, and how light falls on them.
+"""Light and shapes for the demo photos: colours, noise, round and bent bodies, and shading.
 
-Light is added in linear RGB, where 1 is what a flat white ground gives back; only colour tables are in sRGB.
+Light is added in linear RGB, where 1 is the light that a flat white ground reflects. Only the colour tables are in
+sRGB.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,9 +12,9 @@ from numpy.random import Generator
 from PIL import Image
 
 GAMMA = 2.2
-"""Of the photos: sRGB / 255 = linear ** (1 / GAMMA), near enough to sRGB's own curve."""
+"""Gamma of the photos: sRGB / 255 = linear ** (1 / GAMMA), a close approximation of the sRGB curve."""
 
-# sRGB 0..255, for more than one kind of thing.
+# sRGB 0..255, for several kinds of objects.
 LEAF_COLOURS = ((52, 92, 34), (74, 116, 44), (104, 138, 52), (150, 140, 46), (178, 110, 38), (160, 52, 34))
 PAINTS = (
     *((206, 34, 34), (228, 108, 18), (240, 200, 48), (150, 180, 60), (120, 20, 28), (232, 140, 40)),
@@ -26,21 +27,21 @@ WOODS = ((150, 104, 64), (112, 72, 44), (186, 146, 100), (92, 74, 60), (206, 178
 class Light:
     """The light of one scene: a sun and a sky."""
 
-    direction: np.ndarray  # unit vector, x right, y down, z to the camera
+    direction: np.ndarray  # unit vector towards the sun: x right, y down, z to the camera
     ambient: float  # share of the light on a flat ground that comes from the sky
 
 
 @dataclass(frozen=True)
 class Sprite:
-    """One drawn thing on its own patch of H x W canvas pixels."""
+    """One drawn object on a patch of H x W canvas pixels."""
 
     colour: np.ndarray  # (H, W, 3) linear RGB
     alpha: np.ndarray  # (H, W) 0..1
-    height: float = 0.5  # above the ground, as a share of the sprite's width: how far its shadow reaches
+    height: float = 0.5  # height above the ground, as a share of the sprite's width; it sets the length of the shadow
 
 
 def random_light(generator: Generator) -> Light:
-    """A sun towards the photo's upper edge, at least 42 degrees above the ground, and 25 to 70 % light from the sky."""
+    """A sun on the side of the photo's upper edge, at least 42 degrees high, and 25 to 70 % light from the sky."""
     angle, slope = generator.uniform(0, 2 * np.pi), generator.uniform(0.2, 1.1)
     direction = np.array([np.cos(angle) * slope, -abs(np.sin(angle)) * slope, 1.0])
     return Light((direction / np.linalg.norm(direction)).astype(np.float32), generator.uniform(0.25, 0.7))
@@ -49,9 +50,10 @@ def random_light(generator: Generator) -> Light:
 def shade(
     albedo: np.ndarray, normal: np.ndarray, light: Light, gloss: float = 0.0, sharpness: float = 25.0
 ) -> np.ndarray:
-    """Lambert, sky light and a Blinn highlight, scaled so that a flat ground receives 1: (H, W, 3) linear RGB.
+    """Shades a surface with Lambert light, sky light and a Blinn highlight. Returns (H, W, 3) linear RGB.
 
-    `albedo` is linear RGB (3,) or (H, W, 3), `normal` unit vectors (H, W, 3), `gloss` 0..1 the highlight's strength.
+    A flat ground receives light of 1. `albedo` is linear RGB (3,) or (H, W, 3), and `normal` holds unit vectors
+    (H, W, 3). `gloss` (0..1) is the strength of the highlight, and `sharpness` is its exponent.
     """
     sun = (1 - light.ambient) * np.maximum(normal @ light.direction, 0) / light.direction[2]
     sky = light.ambient * (0.45 + 0.55 * normal[..., 2])
@@ -61,27 +63,27 @@ def shade(
 
 
 def linear_rgb(rgb: Sequence[float] | np.ndarray) -> np.ndarray:
-    """sRGB 0..255 of any shape as linear RGB 0..1, float32."""
+    """Converts sRGB 0..255 of any shape to linear RGB 0..1, float32."""
     return (np.asarray(rgb, np.float32) / 255) ** GAMMA
 
 
 def to_image(linear: np.ndarray) -> Image.Image:
-    """Linear RGB (H, W, 3), clipped to 0..1, as an 8-bit sRGB image."""
+    """Clips linear RGB (H, W, 3) to 0..1 and converts it to an 8-bit sRGB image."""
     return Image.fromarray((np.clip(linear, 0, 1).astype(np.float32) ** np.float32(1 / GAMMA) * 255).astype(np.uint8))
 
 
 def from_image(image: Image.Image) -> np.ndarray:
-    """An 8-bit sRGB image as linear RGB (H, W, 3) 0..1."""
+    """Converts an 8-bit sRGB image to linear RGB (H, W, 3) 0..1."""
     return linear_rgb(np.arange(256))[np.asarray(image)]
 
 
 def mix(below: np.ndarray, above: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Linear RGB `above`, (3,) or (H, W, 3), over `below` wherever `share` (H, W) is 1, and between them down to 0."""
+    """Mixes `below` and `above`, (3,) or (H, W, 3) in linear RGB. `share` (H, W), 0..1, is the share of `above`."""
     return below + (above - below) * share.astype(np.float32)[..., None]
 
 
 def noise(generator: Generator, shape: tuple[int, ...], rows: float, columns: float, octaves: int = 3) -> np.ndarray:
-    """Smooth random field (H, W) around 0, about -1..1, with `rows` and `columns` of blobs in its coarsest octave."""
+    """A smooth random field (H, W), about -1..1. Its coarsest octave has `rows` x `columns` blobs."""
     field = Image.new("F", (1, 1))
     for octave in range(octaves):
         cells = generator.uniform(-1, 1, (int(rows * 2**octave) + 2, int(columns * 2**octave) + 2)) / 2**octave
@@ -91,18 +93,18 @@ def noise(generator: Generator, shape: tuple[int, ...], rows: float, columns: fl
 
 
 def ink(generator: Generator, colours: Sequence[Sequence[float]], spread: float = 14) -> tuple[int, ...]:
-    """One of the sRGB colours, varied by about `spread`: three whole numbers 4..250."""
+    """One of the sRGB colours with random variation (standard deviation `spread`), as three whole numbers 4..250."""
     colour = np.array(colours[int(generator.integers(len(colours)))]) + generator.normal(0, spread, 3)
     return tuple(int(value) for value in np.clip(colour, 4, 250))
 
 
 def pick(generator: Generator, colours: Sequence[Sequence[float]]) -> np.ndarray:
-    """One of the sRGB colours, a little varied, as linear RGB (3,) 0..1."""
+    """One of the sRGB colours with a small random variation, as linear RGB (3,) 0..1."""
     return linear_rgb(ink(generator, colours))
 
 
 def pixel_grid(height: float, width: float) -> tuple[np.ndarray, np.ndarray]:
-    """Pixel centres as (x, y), each (H, W), from the middle of a patch, in pixels; fractions of a pixel round up."""
+    """The pixel centres x and y, each (H, W), in pixels from the centre of a patch. Its sides are rounded up."""
     rows, columns = int(np.ceil(height)), int(np.ceil(width))
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
     return x - (columns - 1) / 2, y - (rows - 1) / 2
@@ -110,11 +112,11 @@ def pixel_grid(height: float, width: float) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class Body:
-    """A round body seen by the camera: everything but its axis per pixel, (H, W) or (H, W, 3)."""
+    """A round body as the camera sees it. All fields except `axis` have a value for each pixel."""
 
-    x: np.ndarray  # -1..1 across the body
+    x: np.ndarray  # (H, W), -1..1 across the body
     y: np.ndarray
-    axis: np.ndarray  # unit vector (3,) from the body's middle to its stem
+    axis: np.ndarray  # unit vector (3,) from the body's centre to its stem
     alpha: np.ndarray  # 0..1
     normal: np.ndarray  # unit vectors (H, W, 3)
     latitude: np.ndarray  # 1 at the stem, -1 at the other pole
@@ -124,10 +126,11 @@ class Body:
 def round_body(
     generator: Generator, span: float, profile: Callable[[np.ndarray], np.ndarray], most_tilt: float = 0.9
 ) -> Body:
-    """A body of `span` pixels; `profile` gives its radius at an angle from the stem, seen from the side.
+    """A round body of `span` pixels with random orientation.
 
-    `profile` takes radians (H, W) and gives shares of half a span. `most_tilt` (0..1): how far the stem may point to
-    the camera, where patterns and tips can't be seen.
+    `profile` takes the angle from the stem in radians (H, W). It returns the radius seen from the side, as a share of
+    half the span. `most_tilt` (0..1) is how far the stem may point to the camera. A strong tilt hides patterns and
+    tips.
     """
     turn, tilt = generator.normal(-np.pi / 2, 0.8), generator.uniform(-0.3, most_tilt)
     flat = np.sqrt(1 - tilt**2)
@@ -145,14 +148,17 @@ def round_body(
 
 
 def bump(normal: np.ndarray, height: np.ndarray, strength: float) -> np.ndarray:
-    """Unit normals (H, W, 3), tilted by the slope of a height map (H, W) in pixels."""
+    """Tilts unit normals (H, W, 3) by the slope of a height map (H, W) in pixels."""
     slope_y, slope_x = np.gradient(height)
     bent = normal - strength * np.stack([slope_x, slope_y, np.zeros_like(slope_x)], -1)
     return bent / np.linalg.norm(bent, axis=-1, keepdims=True)
 
 
 def dent(body: Body, depth: float, width: float) -> None:
-    """Bends the body's own normals around both poles inwards; `width` is how far in latitude, both about 0..1."""
+    """Bends the body's normals inwards around both poles. `width` is the extent in latitude, `depth` the strength.
+
+    Both are about 0..1.
+    """
     inward = body.axis * np.sign(body.latitude)[..., None] - body.normal * np.abs(body.latitude)[..., None]
     strength = depth * np.exp(-(1 - np.abs(body.latitude)) / width)
     bent = body.normal + inward / (np.linalg.norm(inward, axis=-1, keepdims=True) + 0.05) * strength[..., None]
@@ -161,7 +167,7 @@ def dent(body: Body, depth: float, width: float) -> None:
 
 @dataclass
 class Tube:
-    """A bent rod seen by the camera: everything per pixel, (H, W) unless noted."""
+    """A bent rod as the camera sees it. Each field has a value for each pixel: (H, W) unless noted."""
 
     along: np.ndarray  # 0..1 from one end to the other
     across: np.ndarray  # -1..1 from side to side
@@ -182,7 +188,7 @@ def bent_tube(spine: np.ndarray, radii: np.ndarray) -> Tube:
     beside = np.stack([x, y], -1) - spine[nearest]
     side = np.stack([-tangent[..., 1], tangent[..., 0]], -1)
     offset = (beside * side).sum(-1)
-    # Between two points of the spine, or the outline would show steps.
+    # The place is interpolated between two points of the spine. Otherwise the outline would show steps.
     place = np.clip(nearest + (beside * tangent).sum(-1) / spacing[nearest], 0, len(spine) - 1)
     radius = np.interp(place, np.arange(len(spine)), radii).astype(np.float32)
     beyond = (place <= 0) | (place >= len(spine) - 1)
@@ -192,11 +198,11 @@ def bent_tube(spine: np.ndarray, radii: np.ndarray) -> Tube:
 
 
 def tube_normal(tube: Tube, angle: np.ndarray) -> np.ndarray:
-    """Unit normals (H, W, 3) that lean by `angle` (H, W), in radians, from the camera to the tube's side."""
+    """Unit normals (H, W, 3), tilted by `angle` (H, W) in radians from the camera to the tube's side."""
     return np.concatenate([tube.side * np.sin(angle)[..., None], np.cos(angle)[..., None]], -1)
 
 
 def turned(generator: Generator, points: np.ndarray) -> np.ndarray:
-    """The points (N, 2), turned by a random angle around (0, 0)."""
+    """Rotates points (N, 2) around (0, 0) by a random angle."""
     angle = generator.uniform(0, 2 * np.pi)
     return points @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])

@@ -1,7 +1,7 @@
-"""A scene of the demonstration set: what lies where, its shadows and boxes, and the camera that photographs it.
+"""Composes a scene of the demo data set: places objects, paints them with shadows, computes boxes and takes the photo.
 
-Hard by clutter, size, light and overlap, never by wrong labels. The canvas is somewhat larger than the photo; the
-faults (defocus, noise, vignette, JPEG) come last, as in a camera.
+Clutter, size, light and overlap make the scenes difficult. The labels are always right. The canvas is larger than the
+photo. The defects of a camera (defocus, noise, vignette, JPEG) are added last, as in a real camera.
 """
 
 import io
@@ -18,22 +18,22 @@ from block.demo.matter import Light, Sprite, pixel_grid, random_light, to_image
 from block.demo.things import CLUTTER, FRUITS, VARIETIES, plate
 
 SIZE_PX = 160
-"""Side of a photo; the camera's defocus is given for this size and scales with others."""
+"""Default side of a photo. The defocus is defined for this size and is scaled for other sizes."""
 SUPERSAMPLING = 1.5
-"""Canvas pixels to photo pixels."""
+"""Canvas pixels per photo pixel."""
 MIN_VISIBLE = 0.62
-"""Share of a fruit that must be neither covered nor outside the photo, so that its label is fair to a person."""
+"""The least share of a fruit that is inside the photo and not covered, so that a person can recognise it."""
 MAX_FRUITS = 3
 FRUIT_MARGIN = 0.42
-"""How near a fruit's middle may come to the photo's edge, as a share of the fruit."""
+"""Least distance from a fruit's centre to the photo's edge, as a share of the fruit's size."""
 CLUTTER_COUNT = (3, 8)
-"""How many other objects lie in a scene, at least, and one more than at most: what makes the set hard."""
+"""The range of the number of other objects in a scene: the minimum, and the maximum + 1."""
 SHADOW_SCALE = 4
-"""Canvas pixels to shadow pixels: soft things are quicker to draw small."""
+"""Canvas pixels per shadow pixel. Shadows are soft, so that a low resolution is enough and saves time."""
 
 
 class Box(NamedTuple):
-    """A box in whole photo pixels: left and top edge inside, right and bottom edge just outside."""
+    """A box in whole photo pixels. The left column and the top row are inside. `xmax` and `ymax` are just outside."""
 
     xmin: int
     ymin: int
@@ -43,7 +43,7 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True)
 class Item:
-    """A sprite at a spot: its patch starts at canvas pixel (x, y)."""
+    """A sprite at a position: its patch starts at canvas pixel (x, y)."""
 
     sprite: Sprite
     x: int
@@ -57,14 +57,14 @@ class Item:
 
     @cached_property
     def depth(self) -> tuple[int, int]:
-        """What is painted later: things that stand are the nearer, the lower their foot is in the photo."""
+        """The sort key for painting. Within a layer, an object with a lower foot is nearer and is painted later."""
         return self.layer, self.y + int(np.flatnonzero(self.mask.any(axis=1))[-1])
 
 
 def compose(kind: str, generator: Generator, side: int) -> tuple[np.ndarray, list[Item]]:
-    """Lays a scene out and paints it; gives the canvas (side, side, 3) in linear RGB and what stands on it.
+    """Composes and paints a scene. Returns the canvas (side, side, 3) in linear RGB and the items in painting order.
 
-    `side` is in canvas pixels; the items come in painting order.
+    `side` is in canvas pixels.
     """
     light = random_light(generator)
     canvas, horizon = background(generator, side)
@@ -82,7 +82,7 @@ def compose(kind: str, generator: Generator, side: int) -> tuple[np.ndarray, lis
 
 
 def visible_shares(items: list[Item], side: int) -> list[float]:
-    """For each fruit, in painting order, the share of it that is neither covered nor outside the photo."""
+    """The share of each fruit that is inside the photo and not covered. The fruits are in painting order."""
     seen = np.zeros((side, side), np.int16)
     ordered = sorted(items, key=lambda item: item.depth)
     for number, item in enumerate(ordered, 1):
@@ -93,7 +93,7 @@ def visible_shares(items: list[Item], side: int) -> list[float]:
 
 
 def paint(canvas: np.ndarray, item: Item, light: Light) -> None:
-    """Paints the item and its shadow into `canvas`, (side, side, 3) linear RGB."""
+    """Paints the item and its shadow onto `canvas`, (side, side, 3) linear RGB."""
     _cast_shadow(canvas, item, light)
     on_canvas, on_sprite = _overlap(len(canvas), item.mask.shape, item.x, item.y)
     region = canvas[on_canvas]
@@ -101,16 +101,16 @@ def paint(canvas: np.ndarray, item: Item, light: Light) -> None:
 
 
 def tight_box(item: Item, side: int) -> Box:
-    """The box in photo pixels around the item's mask, as far as it lies on the canvas of `side` canvas pixels."""
+    """The box around the item's mask in photo pixels, cut to the canvas of `side` canvas pixels."""
     columns, rows = np.flatnonzero(item.mask.any(axis=0)) + item.x, np.flatnonzero(item.mask.any(axis=1)) + item.y
     edges = np.clip([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], 0, side) / SUPERSAMPLING
     return Box(int(edges[0]), int(edges[1]), int(np.ceil(edges[2])), int(np.ceil(edges[3])))
 
 
 def photograph(canvas: np.ndarray, generator: Generator, size_px: int) -> Image.Image:
-    """Exposure, colour temperature, vignette, defocus, sensor noise and a first JPEG compression.
+    """Simulates a camera: exposure, colour temperature, vignette, defocus, sensor noise and a first JPEG compression.
 
-    Takes linear RGB (side, side, 3), gives an RGB image of `size_px` a side.
+    Takes linear RGB (side, side, 3) and returns an RGB image of `size_px` x `size_px` pixels.
     """
     warmth, tint = np.clip(generator.normal(0, 0.1), -0.18, 0.15), generator.normal(0, 0.03)
     exposure = np.clip(generator.normal(0.15, 0.3), -0.35, 0.7)
@@ -118,7 +118,7 @@ def photograph(canvas: np.ndarray, generator: Generator, size_px: int) -> Image.
     x, y = pixel_grid(*canvas.shape[:2])
     vignette = 1 - np.float32(generator.uniform(0, 0.9)) * (x**2 + y**2) / len(canvas) ** 2
     exposed = canvas * vignette[..., None] * gain
-    exposed /= 1 + 0.25 * exposed**2  # highlights roll off instead of clipping
+    exposed /= 1 + 0.25 * exposed**2  # compresses highlights, so that they are not clipped
     photo = to_image(exposed).resize((size_px, size_px), Image.Resampling.BOX)
     photo = photo.filter(ImageFilter.GaussianBlur(min(generator.gamma(1.5, 0.3), 1.1) * size_px / SIZE_PX))
     level = min(np.exp(generator.normal(0.7, 0.6)), 7)
@@ -146,7 +146,7 @@ def _lay(
     layer: int,
     is_fruit: bool = False,
 ) -> None:
-    """Adds the sprite at a random spot that leaves every fruit recognisable, or not at all."""
+    """Adds the sprite at a random position where every fruit stays visible. Skips it if 8 positions fail."""
     height, width = sprite.alpha.shape
     margin = FRUIT_MARGIN if is_fruit else 0.1
     for _ in range(8):
@@ -163,14 +163,14 @@ def _fruits_stay_visible(items: list[Item], side: int) -> bool:
 
 
 def _overlap(side: int, shape: tuple[int, ...], x: int, y: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """The part of a patch at (x, y) that falls on the canvas: as slices of the canvas and of the patch."""
+    """The part of a patch at (x, y) that is on the canvas, as slices of the canvas and slices of the patch."""
     top, left = max(y, 0), max(x, 0)
     bottom, right = max(min(y + shape[0], side), top), max(min(x + shape[1], side), left)
     return (slice(top, bottom), slice(left, right)), (slice(top - y, bottom - y), slice(left - x, right - x))
 
 
 def _cast_shadow(canvas: np.ndarray, item: Item, light: Light) -> None:
-    """A long soft shadow away from the light and a narrow dark one where the object touches the ground."""
+    """Paints a long soft shadow away from the light, and a narrow dark shadow where the object touches the ground."""
     reach = item.sprite.height * item.sprite.alpha.shape[1] / SHADOW_SCALE
     away = -light.direction / light.direction[2] * reach
     pad = int(np.hypot(away[0], away[1]) + 0.2 * reach) + 2

@@ -1,6 +1,7 @@
-"""Fruits and clutter of the demonstration set, each drawn as a sprite of a given span on its own small patch.
+"""Draws fruits and clutter of the demo data set. Each object is a sprite of a given span on a small patch.
 
-Clutter shares the fruits' colours and shapes, so that neither alone tells a fruit from a ball or a carrot.
+Clutter has colours and shapes of fruits. Therefore colour alone or shape alone cannot tell a fruit from a ball or a
+carrot.
 """
 
 from collections.abc import Callable
@@ -32,9 +33,9 @@ from block.demo.matter import (
 )
 
 VARIETIES = 6
-"""Rows in each fruit's table of colours; the fruits of one photo are of one variety."""
+"""The number of rows in each fruit's colour table. All fruits of one photo have the same variety."""
 
-# sRGB 0..255; an apple: ground colour, blush colour, share of blush.
+# Colours in sRGB 0..255. Each apple has a ground colour, a blush colour and a share of blush.
 APPLES = (
     ((196, 150, 60), (158, 18, 24), 1.0),
     ((206, 170, 70), (186, 30, 34), 0.72),
@@ -50,7 +51,7 @@ STEM = (84, 60, 34)
 
 
 def plate(generator: Generator, span: float, light: Light) -> Sprite:
-    """A plate `span` canvas pixels wide, seen at a slant, for other things to lie on."""
+    """A plate `span` canvas pixels wide, seen at an angle. Other objects lie on it."""
     tilt = generator.uniform(0.6, 1.0)
     x, y = (grid / (span / 2) for grid in pixel_grid(span * tilt, span))
     radius = np.hypot(x, y / tilt)
@@ -106,7 +107,7 @@ def _orange(generator: Generator, span: float, light: Light, variety: int) -> Sp
 def _with_stem(
     generator: Generator, sprite: Sprite, body: Body, span: float, length: float, leaf_share: float
 ) -> Sprite:
-    """Adds a stem of `length` (share of the radius) and sometimes a leaf where the stem's pole can be seen."""
+    """Adds a stem of `length` (share of the radius) and sometimes a leaf, if the stem's pole is visible."""
     if body.axis[2] < -0.1:
         return sprite
     foot = body.axis[:2] * (0.86 if length else 0.97)
@@ -162,7 +163,7 @@ def _banana_skin(generator: Generator, tube: Tube, variety: int, ridges: np.ndar
 
 
 def _ball(generator: Generator, span: float, light: Light) -> Sprite:
-    """A toy ball in a fruit's colours; its printed pattern tells a person that it is none."""
+    """A toy ball in a fruit's colours. Its printed pattern shows that it is not a fruit."""
     body = round_body(generator, span * 0.8, np.ones_like, 0.5)
     u, v = body.latitude, body.longitude
     patterns = (
@@ -192,7 +193,7 @@ def _lemon(generator: Generator, span: float, light: Light) -> Sprite:
 
 
 def _stick(generator: Generator, span: float, light: Light) -> Sprite:
-    """A twig, a pen, a pencil or a carrot: long, often in a fruit's colours, never bent like a banana."""
+    """A twig, a pen, a pencil or a carrot. It is long and often in a fruit's colours, but not bent like a banana."""
     t = np.linspace(0, 1, 16)
     kind = int(generator.integers(4))
     points = np.stack([(t - 0.5) * span * 1.7, np.zeros_like(t)], -1)
@@ -213,7 +214,7 @@ def _stick(generator: Generator, span: float, light: Light) -> Sprite:
 
 
 def _leaf_shape(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A leaf from (0, 0) to (1, 0): how far inside its edge each point lies, and the tone of its halves and veins."""
+    """A leaf from (0, 0) to (1, 0): each point's distance inside the edge, and the tone of the halves and veins."""
     edge = 0.62 * np.clip(x, 0, 1) ** 0.8 * np.clip(1 - x, 0, 1) ** 0.9
     veins = 0.12 * np.sin(34 * x - 30 * np.abs(y)) + 0.5 * (np.abs(y) < 0.018)
     return edge - np.abs(y), 1 + 0.25 * np.sign(y) + veins
@@ -270,10 +271,12 @@ FRUITS: dict[str, tuple[Callable[[Generator, float, Light, int], Sprite], tuple[
     "banana": (_banana, (0.42, 0.85)),
     "orange": (_orange, (0.24, 0.5)),
 }
-"""Who draws a kind (span in canvas pixels, variety 0..VARIETIES - 1), and its smallest and largest span as a share
-of the photo's side."""
+"""For each kind, the function that draws it, and its smallest and largest span as a share of the photo's side.
+
+The function takes the span in canvas pixels and the variety, 0..VARIETIES - 1.
+"""
 CLUTTER: tuple[tuple[Callable[[Generator, float, Light], Sprite], tuple[int, ...]], ...] = (
     *((_ball, (1,)), (_lemon, (1,)), (_cup, (1,)), (_cup, (1,)), (_carton, (1,))),
     *((_stick, (0, 0, 2)), (_stick, (0, 0, 2)), (_leaf, (0, 2)), (_leaf, (0, 2))),
 )
-"""Who draws an object, and the layers it may lie in."""
+"""The functions that draw other objects, and the layers in which each object may lie."""

@@ -1,1 +1,1 @@
-"""A folder of photos in, a block directory out: what the photos show, which split they are in, how they are decoded."""
+"""Converts a folder of photos to a block directory: finds labels and splits, and decodes the photos."""

@@ -1,4 +1,4 @@
-"""Where a photo's boxes come from: Pascal VOC files or an Edge Impulse export, in px of the upright photo."""
+"""Finds each photo's boxes in Pascal VOC files or an Edge Impulse export. Coordinates are px of the upright photo."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,25 +13,26 @@ BOX_SOURCES = ("voc", "export")
 
 @dataclass(frozen=True)
 class DrawnBoxes:
-    """What a source draws on the photos that it knows."""
+    """The boxes of each photo, by photo name, and the source that they come from."""
 
     source: str
     boxes: dict[str, PhotoBoxes]
     warnings: tuple[str, ...] = ()
-    """What a person should look at."""
+    """Sentences for the user about photos and label files that do not match."""
 
 
 def choose_boxes(folder: PhotoFolder, wanted: str | None) -> DrawnBoxes:
-    """The source that draws boxes, and each photo's; a photo that it knows and draws none on shows background.
+    """The boxes of each photo and their source. A photo with an empty list is background.
 
-    Raises BlockError when no source fits, or both do and none is `wanted`, and when boxes were drawn on other photos.
+    `wanted` is the only source to try; None tries all. Raises BlockError if no source has boxes, if both sources have
+    boxes and none is `wanted`, or if boxes were drawn on photos with other proportions.
     """
     drawn = _choose(folder, wanted)
     return drawn if drawn.source == "export" else DrawnBoxes("voc", voc.on_upright_photos(folder, drawn.boxes))
 
 
 def has_boxes(folder: PhotoFolder) -> bool:
-    """Whether any source draws boxes on all the photos it should."""
+    """Whether `choose_boxes` finds boxes without a choice by the user."""
     try:
         _choose(folder, None)
     except BlockError:
@@ -42,19 +43,19 @@ def has_boxes(folder: PhotoFolder) -> bool:
 def _choose(folder: PhotoFolder, wanted: str | None) -> DrawnBoxes:
     if wanted is not None and wanted not in BOX_SOURCES:
         raise BlockError(
-            f"--labels-from {wanted} gives no boxes; detection takes them from {' or '.join(BOX_SOURCES)}."
+            f"--labels-from {wanted} gives no boxes. Detection needs --labels-from {' or '.join(BOX_SOURCES)}."
         )
     readers = {"voc": voc.boxes, "export": edge_impulse.boxes}
     found = {source: readers[source](folder) for source in ((wanted,) if wanted else BOX_SOURCES)}
     fitting = {source: boxes for source, boxes in found.items() if any(boxes.values())}
     if not fitting:
         raise BlockError(
-            f"Nothing draws boxes on the photos in {folder.root}. Detection learns from Pascal VOC files (.xml) or an "
-            f"Edge Impulse export (info.labels, bounding_boxes.labels).{_astray(folder)}"
+            f"No boxes were found for the photos in {folder.root}. Detection needs Pascal VOC files (.xml) or an "
+            f"Edge Impulse export (info.labels, bounding_boxes.labels).{_stray_xml_hint(folder)}"
         )
     if len(fitting) > 1:
         raise BlockError(
-            f"The photos in {folder.root} have boxes from {' and '.join(fitting)}; choose one with --labels-from."
+            f"The photos in {folder.root} have boxes from {' and '.join(fitting)}. Choose one with --labels-from."
         )
     source, boxes = next(iter(fitting.items()))
     unknown = [name for name in folder.paths if name not in boxes]
@@ -63,35 +64,39 @@ def _choose(folder: PhotoFolder, wanted: str | None) -> DrawnBoxes:
     if unknown:
         raise BlockError(
             f"{len(unknown)} of {len(folder.paths)} photos in {folder.root} have no Pascal VOC file (.xml), such as "
-            f"{unknown[0]}. Label them (a file without objects says that there are none), or remove them."
+            f"{unknown[0]}. Label these photos or remove them. A photo without objects needs a file too."
         )
     return DrawnBoxes(source, boxes)
 
 
-def _astray(folder: PhotoFolder) -> str:
-    """A hint where XML files lie that belong to no photo."""
-    astray = sorted(path for path in folder.root.rglob("*") if path.suffix.lower() == ".xml")
-    if not astray:
+def _stray_xml_hint(folder: PhotoFolder) -> str:
+    """A hint for the user if the folder has XML files, none of which gives a photo a box."""
+    files = sorted(path for path in folder.root.rglob("*") if path.suffix.lower() == ".xml")
+    if not files:
         return ""
     return (
-        f" {len(astray)} .xml files lie there, such as {astray[0].relative_to(folder.root)}, but none with a box is "
-        "named after a photo and lies beside it, or in a folder Annotations in or beside the photo's folder."
+        f" The folder has {len(files)} .xml files, such as {files[0].relative_to(folder.root)}, but none gives a photo "
+        "a box. The file must have the photo's name. It must lie beside the photo, or in a folder Annotations in or "
+        "beside the photo's folder."
     )
 
 
 def _export_warnings(folder: PhotoFolder, boxes: Mapping[str, PhotoBoxes], unlisted: list[str]) -> tuple[str, ...]:
-    """Photos and entries that have no counterpart; raises BlockError where there are both: names were changed."""
-    missing = sorted(name for name, entry in edge_impulse.export_entries(folder).items() if name not in boxes)
+    """Warnings about photos without an entry, or entries without a photo.
+
+    Raises BlockError if there are both, because then the photos were probably renamed.
+    """
+    missing = sorted(name for name in edge_impulse.export_entries(folder) if name not in boxes)
     background = f"{len(unlisted)} of {len(folder.paths)} photos in {folder.root} are in no label file"
-    lost = f"the label files name {len(missing)} photos that are not there"
+    absent = f"{len(missing)} photos in the label files do not exist"
     if unlisted and missing:
         raise BlockError(
-            f"{background} ({first_few(unlisted)}), and {lost} ({first_few(missing)}). Give the photos the names that "
-            "the label files have, or remove what does not belong to them."
+            f"{background} ({first_few(unlisted)}), and {absent} ({first_few(missing)}). Rename the photos as in the "
+            "label files, or remove photos and entries that have no counterpart."
         )
     warnings = []
     if unlisted:
-        warnings.append(f"{background}; they are taken for background: {first_few(unlisted)}.")
+        warnings.append(f"{background}. They are used as background: {first_few(unlisted)}.")
     if missing:
-        warnings.append(f"{lost}: {first_few(missing)}.")
+        warnings.append(f"{absent}: {first_few(missing)}.")
     return tuple(warnings)

@@ -1,4 +1,4 @@
-"""An Edge Impulse export: info.labels or bounding_boxes.labels in any folder above the photos."""
+"""Reads the label files of an Edge Impulse export: info.labels and bounding_boxes.labels."""
 
 import posixpath
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ EXPORT_EDGES = ("x", "y", "width", "height")
 
 
 def classes(folder: PhotoFolder) -> Labels:
+    """The classes of each photo in the export, by photo name."""
     return {name: _classes_of_entry(entry) for name, entry in export_entries(folder).items()}
 
 
@@ -27,9 +28,12 @@ def _classes_of_entry(entry: Mapping[str, Any]) -> frozenset[str]:
 
 
 def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
-    """What the export's label files say by photo name; they may lie in any folder above the photos."""
+    """The entries of all label files, by photo name. The files can lie in any folder from `root` down to the photos.
+
+    Raises BlockError if a file is not JSON, has another version than 1 or has another form.
+    """
     parents = {parent for path in folder.paths.values() for parent in path.parents}
-    # programs that move photos like to change .JPG into .jpg
+    # upper and lower case are equal, because some programs rename .JPG to .jpg
     named = {name.casefold(): name for name in folder.paths}
     entries: dict[str, dict[str, Any]] = {}
     for place in sorted(parent for parent in parents if parent.is_relative_to(folder.root)):
@@ -42,11 +46,11 @@ def export_entries(folder: PhotoFolder) -> dict[str, dict[str, Any]]:
 
 
 def _read_export(file: Path) -> list[tuple[str, dict[str, Any]]]:
-    """Paths relative to the file, and what it says about each; boxes only where there are some."""
+    """Each photo's path relative to the file, and its entry without empty fields."""
     content = read_json(file)
     version = content.get("version") if isinstance(content, dict) else None
     if version != 1:
-        raise BlockError(f"{file} has version {version}; only version 1 of Edge Impulse's format is known.")
+        raise BlockError(f"{file} has version {version}. This block reads only version 1 of Edge Impulse's format.")
     try:
         if file.name == EXPORT_FILES[0]:
             entries = [(entry["path"], dict(entry)) for entry in content["files"]]
@@ -54,10 +58,11 @@ def _read_export(file: Path) -> list[tuple[str, dict[str, Any]]]:
             entries = [(path, {"boundingBoxes": boxes}) for path, boxes in content["boundingBoxes"].items()]
         return [(path, {key: value for key, value in entry.items() if value}) for path, entry in entries]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BlockError(f"{file} does not follow Edge Impulse's format; export the data again.") from error
+        raise BlockError(f"{file} does not follow Edge Impulse's format. Export the data again.") from error
 
 
 def boxes(folder: PhotoFolder) -> dict[str, PhotoBoxes]:
+    """The boxes of each photo in the export, by photo name. Raises BlockError if a box lacks its label or a number."""
     entries = export_entries(folder)
     found: dict[str, PhotoBoxes] = {name: [] for name in folder.paths if name in entries}
     for name in found:

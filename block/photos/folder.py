@@ -1,7 +1,7 @@
-"""The photos below a folder, by the names that every decision about them is made on.
+"""The photos below a folder, and their names.
 
-A name is the path below the folder, with slashes, so that neither the operating system nor the order of its
-directories can change a split.
+A photo's name is its path below the folder, written with slashes. The split depends only on these names. Therefore it
+is the same on every operating system.
 """
 
 import os
@@ -24,27 +24,27 @@ EXAMPLES = 3
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """Photos to be prepared, all of them below `root`."""
+    """The photos to be prepared. All lie below `root`."""
 
     root: Path
-    paths: dict[str, Path]  # by name, sorted by name
+    paths: dict[str, Path]  # by photo name, sorted by name
 
 
 def photo_name(path: Path, root: Path) -> str:
-    """What a photo or folder below `root` is called on every machine."""
+    """The name of a photo or folder below `root`. It is the same on every machine."""
     relative = os.fsencode(path.relative_to(root).as_posix())
-    # macOS stores accents apart from their letters; names that are not UTF-8 come from old archives.
+    # macOS stores a letter and its accent as two characters. Old archives have names that are not UTF-8.
     return unicodedata.normalize("NFC", relative.decode("utf-8", "backslashreplace"))
 
 
 def split_folders(names: Iterable[str]) -> dict[str, str]:
-    """The top folders that stand for a split, such as train/ and test/."""
+    """The top folders that name a split, such as train/ and test/, and the split of each."""
     tops = {name.split("/")[0] if "/" in name else "" for name in names}
     found = {top: SPLIT_FOLDERS[top.lower()] for top in tops if top.lower() in SPLIT_FOLDERS}
-    # Beside other classes, train/ alone may well hold photos of trains.
+    # A single folder train/ beside folders of other classes probably holds photos of trains.
     return found if len(set(found.values())) > 1 or len(found) == len(tops) else {}
 
 
 def first_few(names: Sequence[str]) -> str:
-    """The first few names, for a message."""
+    """The first three names, for a message; ", ..." follows if there are more."""
     return ", ".join(names[:EXAMPLES]) + (", ..." if len(names) > EXAMPLES else "")

@@ -1,6 +1,6 @@
-"""Where a photo's class comes from: its folder, its name, Pascal VOC or an Edge Impulse export.
+"""Finds each photo's class in its folder, its file name, its Pascal VOC file or an Edge Impulse export.
 
-One reader for each source; a choice is only asked for where sources that fit disagree.
+Each source has one reader. The user must choose a source only if several sources fit and disagree.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from block.photos.folder import PhotoFolder, first_few, split_folders
 from block.photos.formats import Labels
 
 LABEL_SOURCES = ("folder", "name", "voc", "export")
-# What cameras and programs call their photos does not tell what is on them.
+# Cameras and programs begin their file names with these words. They are not class names.
 CAMERA_NAMES = frozenset(
     (
         "capture",
@@ -36,36 +36,42 @@ CAMERA_NAMES = frozenset(
 
 
 class AmbiguousLabelsError(BlockError):
-    """Photos that more than one source labels, and differently."""
+    """Several sources label the photos, and they disagree."""
 
 
 def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[str, str]]:
-    """The source that names the classes, and each photo's class."""
+    """The source of the classes, and the class of each photo by photo name.
+
+    `wanted` is the only source to try; None tries all. Raises AmbiguousLabelsError if sources disagree, and BlockError
+    if no source fits or a photo has boxes of several classes.
+    """
     fitting: dict[str, Labels] = {}
     problems = ""
     for source in LABEL_SOURCES if wanted is None else (wanted,):
         try:
-            fitting[source] = _fitting_labels(source, folder, sure=wanted is None)
+            fitting[source] = _fitting_labels(source, folder, doubt_names=wanted is None)
         except BlockError as error:
             problems += f" {source}: {error}"
     if not fitting:
-        asked = f"--labels-from {wanted} does not fit" if wanted else "Nothing names the classes of"
+        failed = f"--labels-from {wanted} does not work" if wanted else "No source gives usable classes"
         raise BlockError(
-            f"{asked} the photos in {folder.root}.{problems} "
-            "The simplest remedy is a folder for each class, with its photos in it."
+            f"{failed} for the photos in {folder.root}.{problems} "
+            "The simplest remedy: make one folder for each class and put its photos into it."
         )
     source, labels = next(iter(fitting.items()))
     if any(other != labels for other in fitting.values()):
         ways = "; ".join(f"--labels-from {way} ({first_few(_classes(each))})" for way, each in fitting.items())
         raise AmbiguousLabelsError(
-            f"The photos in {folder.root} can be labelled in {len(fitting)} ways that disagree; "
-            f"say which one you mean: {ways}."
+            f"{len(fitting)} sources give the photos in {folder.root} different labels. Choose one: {ways}."
         )
     return source, _single_class_each(labels, folder, source)
 
 
-def _fitting_labels(source: str, folder: PhotoFolder, sure: bool) -> Labels:
-    """The classes that the source gives; raises BlockError with its reason where it does not fit."""
+def _fitting_labels(source: str, folder: PhotoFolder, doubt_names: bool) -> Labels:
+    """The classes that a source gives. Raises BlockError with the reason if the source does not fit.
+
+    `doubt_names` also refuses file names that probably do not begin with a class.
+    """
     reader, lacking = _READERS[source]
     found = reader(folder)
     labels = {name: found.get(name, frozenset()) for name in folder.paths}
@@ -74,8 +80,8 @@ def _fitting_labels(source: str, folder: PhotoFolder, sure: bool) -> Labels:
         raise BlockError(f"{len(without)} of {len(labels)} photos {lacking}, such as {without[0]}.")
     classes = _classes(labels)
     if len(classes) < 2:
-        raise BlockError(f"All photos are of one class, {classes[0]!r}; a classifier needs at least two.")
-    if sure and source == "name":
+        raise BlockError(f"All photos have one class, {classes[0]!r}. A classifier needs at least two classes.")
+    if doubt_names and source == "name":
         _refuse_doubtful_names(labels)
     return labels
 
@@ -84,7 +90,10 @@ def _refuse_doubtful_names(labels: Labels) -> None:
     counts = Counter(label for (label,) in labels.values())
     doubtful = [label for label, count in counts.items() if count < 2 or label.lower().split()[0] in CAMERA_NAMES]
     if doubtful:
-        raise BlockError(f"The file names do not begin with classes, going by {first_few(doubtful)}.")
+        raise BlockError(
+            f"The file names do not seem to begin with classes. Doubtful: {first_few(doubtful)}. If these are classes, "
+            "use --labels-from name."
+        )
 
 
 def _classes(labels: Labels) -> list[str]:
@@ -95,10 +104,10 @@ def _single_class_each(labels: Labels, folder: PhotoFolder, source: str) -> dict
     mixed = [name for name in folder.paths if len(labels[name]) > 1]
     if mixed:
         raise BlockError(
-            f"{len(mixed)} of {len(labels)} photos in {folder.root} have boxes of several classes, such as "
-            f"{mixed[0]} ({', '.join(sorted(labels[mixed[0]]))}), but a classifier needs one class for each "
-            f"photo (--labels-from {source}). Remove these photos, or take the classes from file names with "
-            "--labels-from name or from folders with --labels-from folder."
+            f"{len(mixed)} of {len(labels)} photos in {folder.root} have boxes of several classes (--labels-from "
+            f"{source}), such as {mixed[0]} ({', '.join(sorted(labels[mixed[0]]))}). A classifier needs one class for "
+            "each photo. Remove these photos, take the classes from file names with --labels-from name, or take them "
+            "from folders with --labels-from folder."
         )
     return {name: next(iter(labels[name])) for name in folder.paths}
 
@@ -122,16 +131,16 @@ def _classes_from_names(folder: PhotoFolder) -> Labels:
 
 
 def _class_in_name(file_name: str) -> str:
-    """apple_12.jpg, apple-12.jpg, apple12.jpg, apple (12).jpg and apple.anything.jpg are all apple."""
+    """The class is apple in apple_12.jpg, apple-12.jpg, apple12.jpg, apple (12).jpg and apple.anything.jpg."""
     label, *rest = file_name.split(".")
-    # Edge Impulse writes CLASS.ID.jpg, where digits may belong to the class.
+    # Edge Impulse writes CLASS.ID.jpg. There, digits before the first dot can belong to the class.
     return label.strip() if len(rest) > 1 else label.rstrip(" _-()0123456789").strip()
 
 
-# Each with the words for a photo that it gives no class.
+# The second value is the verb phrase of the message about photos that have no class.
 _READERS: dict[str, tuple[Callable[[PhotoFolder], Labels], str]] = {
-    "folder": (_classes_from_folders, "lie in no class folder"),
+    "folder": (_classes_from_folders, "are not in a class folder"),
     "name": (_classes_from_names, "have no class in their file name"),
-    "voc": (voc.classes, "have no Pascal VOC file (.xml) that names a box"),
+    "voc": (voc.classes, "have no Pascal VOC file (.xml) with a named box"),
     "export": (edge_impulse.classes, f"have no label in {' or '.join(edge_impulse.EXPORT_FILES)}"),
 }

@@ -1,4 +1,4 @@
-"""Folders of photos, Pascal VOC data sets and Edge Impulse exports -> a block directory; how a photo is decoded."""
+"""Converts a folder of photos, a Pascal VOC data set or an Edge Impulse export to a block directory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from block.photos.formats import PhotoBoxes
 from block.photos.labels import AmbiguousLabelsError, choose_labels
 from block.photos.splits import choose_splits
 from block.settings import PhotoSettings
-from block.words import SPLITS
+from block.words import SPLIT_WORDS, SPLITS
 from esp32_deploy.photos import PHOTO_SUFFIXES, UnreadablePhotoError, opened, read_photo, walk
 from esp32_deploy.pixels import image_to_input
 from esp32_deploy.words import Task
@@ -26,21 +26,21 @@ UNREADABLE_PERCENT = 10
 
 @dataclass(frozen=True)
 class Prepared:
-    """What became of the photos, for the console; `counts[split][class]` photos, or boxes on them, were written."""
+    """The result of a preparation. `counts[split][class]` is the number of photos, or of boxes for detection."""
 
     task: Task
     classes: tuple[str, ...]
     counts: dict[str, dict[str, int]]
     preparation: Preparation
     unused_boxes: bool
-    """A classifier's photos have boxes too."""
+    """True if a classifier's photos also have boxes, and --labels-from was not given."""
     warnings: tuple[str, ...]
-    """What a person should look at."""
+    """Sentences for the user about photos and label files that do not match."""
 
 
 @dataclass(frozen=True)
 class Labelling:
-    """What is on each photo: its class, or its boxes."""
+    """The label of each photo: its class, or its boxes."""
 
     task: Task
     source: str
@@ -54,12 +54,12 @@ class Labelling:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """All classes, in the order of their outputs."""
+        """All classes, in the order of the network's outputs."""
         return tuple(sorted(frozenset[str]().union(*map(self.classes_on, self.labels))))
 
 
 def is_photo_folder(directory: Path) -> bool:
-    """True when a photo lies in the directory or anywhere below it."""
+    """True if the directory or a folder below it holds a photo."""
     return directory.is_dir() and any(True for _ in walk(directory))
 
 
@@ -70,11 +70,11 @@ def prepare(
     seed: int,
     track: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> Prepared:
-    """Turns a folder of photos into the block directory `out`, one photo at a time.
+    """Converts a folder of photos to the block directory `out`, one photo at a time.
 
-    `track` wraps the list of photo names in a progress bar.
-    Raises BlockError when the classes or the split are unclear, when a class has too few photos, and when
-    too many photos are unreadable.
+    `track` can wrap the list of photo names in a progress bar.
+    Raises BlockError if the classes or the split are unclear, if a class has too few photos, or if too many photos
+    are unreadable.
     """
     refuse_own_output(photos, out)
     folder, skipped = _readable_photos(photos)
@@ -121,7 +121,10 @@ def prepare(
 
 
 def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | None) -> Labelling:
-    """What the photos are labelled with; without a task boxes are taken only where there is no class for each photo."""
+    """The labels of the photos. If `task` is None, boxes are used only if the photos do not have one class each.
+
+    Raises BlockError if no source gives labels for the task, or if sources disagree.
+    """
     if task == "detection":
         return _labelled_with_boxes(folder, labels_from)
     try:
@@ -130,7 +133,7 @@ def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | 
         if task is not None or labels_from not in (None, *BOX_SOURCES) or not has_boxes(folder):
             raise
         if isinstance(error, AmbiguousLabelsError):
-            raise BlockError(f"{error} Or learn where objects are: --task detection.") from None
+            raise BlockError(f"{error} To learn where objects are, use --task detection.") from None
     return _labelled_with_boxes(folder, labels_from)
 
 
@@ -142,7 +145,7 @@ def _labelled_with_boxes(folder: PhotoFolder, labels_from: str | None) -> Labell
 def _label_for(
     label: str | PhotoBoxes, classes: Sequence[str], photo: np.ndarray, how: PhotoSettings
 ) -> tuple[int | np.ndarray, Sequence[int]]:
-    """What the block directory holds for a photo, and the class indices in it."""
+    """A photo's label in the block directory, and the class indices in it."""
     if isinstance(label, str):
         index = classes.index(label)
         return index, [index]
@@ -152,28 +155,29 @@ def _label_for(
     return boxes, boxes[:, 0].tolist()
 
 
-# --- what is taken and what is refused ---------------------------------------------------------------------
+# --- checks ------------------------------------------------------------------------------------------------
 
 
 def refuse_own_output(photos: Path, out: Path) -> None:
-    """Raises BlockError when `photos` is no folder, or when `out` lies inside it."""
+    """Raises BlockError if `photos` is not a folder, or if `out` lies inside it."""
     if photos.is_file():
-        raise BlockError(f"{photos} is a file; give the folder with the photos (unpack archives first).")
+        raise BlockError(f"{photos} is a file. Name the folder with the photos; unpack an archive first.")
     if not photos.is_dir():
-        raise BlockError(f"{photos} does not exist; give the folder with the photos.")
+        raise BlockError(f"{photos} does not exist. Name the folder with the photos.")
     if out.resolve().is_relative_to(photos.resolve()):
         raise BlockError(
-            f"The output {out} lies inside the photo folder {photos}, where results would be "
-            "taken for photos the next time; choose an output folder outside it."
+            f"The output folder {out} lies inside the photo folder {photos}. The next run would read its "
+            "pictures as photos. Choose an output folder outside the photo folder."
         )
 
 
 def _readable_photos(photos: Path) -> tuple[PhotoFolder, dict[str, str]]:
-    """The photos whose header can be read, and the reasons why others cannot."""
+    """The photos whose header can be read, and the reasons why the others cannot be read, by photo name."""
     found = dict(sorted((photo_name(path, photos), path) for path in walk(photos)))
     if not found:
         raise BlockError(
-            f"There are no photos in {photos} or its folders; photos end in {', '.join(sorted(PHOTO_SUFFIXES))}."
+            f"There are no photos in {photos} or the folders below it. The names of photos end in "
+            f"{', '.join(sorted(PHOTO_SUFFIXES))}."
         )
     skipped: dict[str, str] = {}
     for name, path in found.items():
@@ -190,8 +194,8 @@ def _refuse_many_unreadable(photos: Path, skipped: Mapping[str, str], total: int
     if len(skipped) * 100 > total * UNREADABLE_PERCENT:
         first = "; ".join(f"{name}: {reason}" for name, reason in sorted(skipped.items())[:EXAMPLES])
         raise BlockError(
-            f"{len(skipped)} of {total} photos in {photos} cannot be read, more than "
-            f"{UNREADABLE_PERCENT} % ({first}). Replace or remove them."
+            f"{len(skipped)} of {total} photos in {photos} cannot be read ({first}). At most "
+            f"{UNREADABLE_PERCENT} % may be unreadable. Replace or remove these photos."
         )
 
 
@@ -202,7 +206,7 @@ def _refuse_lost_classes(
     skipped: Iterable[str],
     task: Task,
 ) -> None:
-    # a detector may validate without a rare class, but not learn without it
+    # For detection, the validation photos may lack a rare class. The training photos may not.
     needed = SPLITS if task == "classification" else ("train",)
     photos_of: dict[tuple[str, str], list[str]] = {}
     for name, on_photo in classes_on.items():
@@ -212,6 +216,6 @@ def _refuse_lost_classes(
         if not set(lost) <= set(skipped):
             continue
         raise BlockError(
-            f"No {split} photo of class {label!r} in {photos} can be read ({first_few(lost)}). "
-            "Replace or remove what cannot be read and prepare again."
+            f"No {SPLIT_WORDS[split]} photo of class {label!r} in {photos} can be read ({first_few(lost)}). "
+            "Replace or remove these photos and run again."
         )

@@ -1,6 +1,7 @@
-"""Which photos train, which validate and which are held out: as given with the photos, else by a hash of each name.
+"""Chooses the split of each photo: train, validation or holdout (the test photos).
 
-`labels` are the classes on each photo: one for a classifier, any number where there are boxes.
+A split that comes with the photos is kept. Otherwise a hash of each photo's name chooses the validation photos.
+`labels` are the classes on each photo: one for classification, any number for detection.
 """
 
 import hashlib
@@ -13,25 +14,29 @@ from block.photos.folder import PhotoFolder, first_few, split_folders
 from block.words import SPLITS
 from esp32_deploy.words import Task
 
-# Pascal VOC's lists of photos; the later ones are more particular and override the earlier.
+# Pascal VOC's lists of photos. A later list overrides an earlier one, because it is more specific.
 VOC_LISTS = {"trainval": "train", "train": "train", "val": "validation", "test": "holdout"}
-# Edge Impulse's categories; "split" leaves the decision to whoever reads the file.
+# Edge Impulse's categories. "split" means that the importing program chooses between training and testing.
 EXPORT_CATEGORIES = {"training": "train", "split": "train", "testing": "holdout"}
 VALIDATION_PERCENT = 20
-# photos with boxes are drawn from the same combination of classes, if there are this many of it
+# Photos that show the same combination of classes form a stratum of their own if there are at least this many.
 LEAST_STRATUM = 5
 
 Labels = Mapping[str, frozenset[str]]
 
 
 def choose_splits(folder: PhotoFolder, labels: Labels, seed: int, task: Task) -> tuple[dict[str, str], str]:
-    """Each photo's split, and a phrase that says where it came from."""
+    """Each photo's split by name, and a phrase that states its origin.
+
+    Raises BlockError if a given split leaves out photos or gives a class no training photo, or if a class has too few
+    photos.
+    """
     origin, splits = _given_splits(folder)
     given = set(splits.values())
     if splits:
         _check_given_splits(folder, labels, origin, splits)
     if "validation" in given:
-        return splits, f"as given by {origin}"
+        return splits, f"given by {origin}"
     splits = splits or dict.fromkeys(folder.paths, "train")
     training = {name: label for name, label in labels.items() if splits[name] == "train"}
     if task == "classification":
@@ -39,14 +44,14 @@ def choose_splits(folder: PhotoFolder, labels: Labels, seed: int, task: Task) ->
     else:
         validation = _pick_validation_with_objects(folder.root, training, seed)
     each = "each class's" if task == "classification" else "the"
-    how = f"{VALIDATION_PERCENT} % of {each} training photos validate (seed {seed})"
+    how = f"validation: {VALIDATION_PERCENT} % of {each} training photos (seed {seed})"
     if "holdout" in given:
         how = f"{origin}; {how}"
     return splits | dict.fromkeys(validation, "validation"), how
 
 
 def _given_splits(folder: PhotoFolder) -> tuple[str, dict[str, str]]:
-    """The split that comes with the photos and its origin; empty where none does."""
+    """The origin of the split that comes with the photos, and the split; empty if the photos have none."""
     by_folder = split_folders(folder.paths)
     if by_folder:
         tops = sorted(by_folder, key=lambda top: SPLITS.index(by_folder[top]))
@@ -87,47 +92,48 @@ def _check_given_splits(folder: PhotoFolder, labels: Labels, origin: str, splits
     outside = [name for name in folder.paths if name not in splits]
     if outside:
         raise BlockError(
-            f"{len(outside)} of {len(folder.paths)} photos in {folder.root} have no place in "
-            f"{origin}: {first_few(outside)}. Give them one, or move them out of the folder."
+            f"The split is given by {origin}, but {len(outside)} of {len(folder.paths)} photos in {folder.root} are "
+            f"not in it: {first_few(outside)}. Add these photos to the split, or move them out of the folder."
         )
-    taught = frozenset[str]().union(*(on_photo for name, on_photo in labels.items() if splits[name] == "train"))
-    untaught = sorted(frozenset[str]().union(*labels.values()) - taught)
-    if untaught:
+    in_training = frozenset[str]().union(*(on_photo for name, on_photo in labels.items() if splits[name] == "train"))
+    missing = sorted(frozenset[str]().union(*labels.values()) - in_training)
+    if missing:
         raise BlockError(
-            f"{folder.root} has no training photos of class {first_few(untaught)}, going by "
-            f"{origin}. Add some, or remove the class."
+            f"{folder.root} has no training photos of class {first_few(missing)}. The split is given by {origin}. "
+            "Add training photos, or remove the class."
         )
 
 
 def _classes(root: Path, labels: Labels) -> list[list[str]]:
-    """The names of each class's photos; raises BlockError when one has too few to learn from and to validate."""
+    """The photo names of each class. Raises BlockError if a class has fewer than two photos."""
     by_class: dict[str, list[str]] = {}
     for name, (label,) in labels.items():
         by_class.setdefault(label, []).append(name)
-    lonely = sorted(label for label, names in by_class.items() if len(names) < 2)
-    if lonely:
+    too_few = sorted(label for label, names in by_class.items() if len(names) < 2)
+    if too_few:
         raise BlockError(
-            f"{root} has only one training photo of class {first_few(lonely)}; each class needs at "
-            "least two, to learn from and to validate. Add photos, or remove the class."
+            f"{root} has only one training photo of class {first_few(too_few)}. Each class needs at least two: one for "
+            "training and one for validation. Add photos, or remove the class."
         )
     return list(by_class.values())
 
 
 def _combinations(labels: Labels) -> list[list[str]]:
-    """The names of the photos that show the same classes; rare combinations, and photos of nothing, lie together."""
+    """The strata: the names of photos that show the same combination of classes. All rare combinations share one."""
     by_combination: dict[frozenset[str], list[str]] = {}
     for name, on_photo in labels.items():
         by_combination.setdefault(on_photo, []).append(name)
     common = [names for names in by_combination.values() if len(names) >= LEAST_STRATUM]
     rest = [name for names in by_combination.values() if len(names) < LEAST_STRATUM for name in names]
-    # two photos are the least that can be shared out
+    # one photo alone cannot be divided between training and validation
     return [*common, rest] if len(rest) > 1 else common
 
 
 def _pick_validation_with_objects(root: Path, labels: Labels, seed: int) -> list[str]:
-    """A share of each combination of classes, with an object if there is one to spare: each class keeps a photo.
+    """Picks a share of each combination of classes. Each class keeps at least one training photo.
 
-    Raises BlockError when no photo can be spared.
+    At least one validation photo has an object if such a photo can be spared. Raises BlockError if no photo can be
+    spared.
     """
     by_class: dict[str, list[str]] = {}
     for name, on_photo in labels.items():
@@ -137,14 +143,15 @@ def _pick_validation_with_objects(root: Path, labels: Labels, seed: int) -> list
     spare = sorted(set(labels) - kept, key=lambda name: (not labels[name], _rank(name, seed)))
     if not spare or len(labels) < 2:
         raise BlockError(
-            f"{root} has too few photos: each class needs one to learn from, and one more has to validate. Add photos."
+            f"{root} has too few photos. Each class needs one for training, and one more photo is needed for "
+            "validation. Add photos."
         )
     picked = [name for name in _pick_validation(_combinations(labels), seed) if name not in kept]
     return picked if any(labels[name] for name in picked) else [*dict.fromkeys([spare[0], *picked])]
 
 
 def _pick_validation(strata: list[list[str]], seed: int) -> list[str]:
-    """A share of each stratum, at least one photo; independent of the other strata."""
+    """Picks a share of each stratum, at least one photo. The other strata have no influence on it."""
     picked: list[str] = []
     for names in strata:
         count = max(1, (len(names) * VALIDATION_PERCENT + 50) // 100)
@@ -153,5 +160,5 @@ def _pick_validation(strata: list[list[str]], seed: int) -> list[str]:
 
 
 def _rank(name: str, seed: int) -> bytes:
-    # A hash of the name: a new photo moves hardly any other photo to another split.
+    # The hash depends on the name alone. Therefore a new photo moves very few other photos to another split.
     return hashlib.sha256(f"{seed}/{name}".encode()).digest()

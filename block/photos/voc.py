@@ -1,4 +1,4 @@
-"""Pascal VOC: an XML file for each photo, with the objects in it and the size of the photo that they were drawn on."""
+"""Reads Pascal VOC files: one XML file for each photo, with its objects and the size at which they were drawn."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +16,12 @@ from block.photos.formats import Labels, PhotoBoxes, box_numbers, normalized
 
 VOC_EDGES = ("xmin", "ymin", "xmax", "ymax")
 EXIF_ORIENTATION = 0x0112
-# rounding the sides of a photo changes their proportions by up to this much
+# A resized photo has whole sides. Rounding changes each side by up to this much.
 ROUNDING_PX = 1
 
 
 def classes(folder: PhotoFolder) -> Labels:
+    """The classes of the objects on each photo, by photo name. Raises BlockError if a file cannot be read."""
     labels: Labels = {}
     for name, path in folder.paths.items():
         annotation = voc_annotation(path, folder.root)
@@ -30,6 +31,10 @@ def classes(folder: PhotoFolder) -> Labels:
 
 
 def boxes(folder: PhotoFolder) -> dict[str, PhotoBoxes]:
+    """The boxes of each photo that has a Pascal VOC file, by photo name, in px as in the file.
+
+    Raises BlockError if a file cannot be read, or if a box lacks its label or a number.
+    """
     drawn = {}
     for name, path in folder.paths.items():
         annotation = voc_annotation(path, folder.root)
@@ -47,7 +52,10 @@ def boxes(folder: PhotoFolder) -> dict[str, PhotoBoxes]:
 
 
 def on_upright_photos(folder: PhotoFolder, boxes: Mapping[str, PhotoBoxes]) -> dict[str, PhotoBoxes]:
-    """Boxes in px of the photos as they are, wherever the annotations note the size that they were drawn at."""
+    """Converts boxes to px of the upright photos. A file without a size is taken to be in these px already.
+
+    Raises BlockError if the size in the file has other proportions than the photo.
+    """
     moved = {}
     for name, on_photo in boxes.items():
         path = folder.paths[name]
@@ -60,24 +68,25 @@ def on_upright_photos(folder: PhotoFolder, boxes: Mapping[str, PhotoBoxes]) -> d
 def _fitted(annotation: Path, path: Path, on_photo: PhotoBoxes, noted: tuple[int, int]) -> PhotoBoxes:
     with Image.open(path) as image:
         stored, orientation = image.size, image.getexif().get(EXIF_ORIENTATION, 1)
-    lies = orientation in (5, 6, 7, 8)
-    upright = stored[::-1] if lies else stored
+    on_its_side = orientation in (5, 6, 7, 8)
+    upright = stored[::-1] if on_its_side else stored
     if noted == upright:
         return on_photo
     edges = np.array([edges for _, edges in on_photo])
-    if lies and _same_proportions(noted, stored):
+    if on_its_side and _same_proportions(noted, stored):
         edges, noted = upright_edges(edges, noted, orientation), noted[::-1]
     if not _same_proportions(noted, upright):
         raise BlockError(
-            f"{annotation} was drawn on a photo of {noted[0]} x {noted[1]} px, but {path.name} has {upright[0]} x "
-            f"{upright[1]} px: its boxes would lie elsewhere. Put the photo it was drawn on there, or draw it anew."
+            f"The boxes in {annotation} were drawn on a photo of {noted[0]} x {noted[1]} px, but {path.name} has "
+            f"{upright[0]} x {upright[1]} px. They would be in the wrong places. Restore the original photo, or draw "
+            "the boxes again."
         )
     edges = edges * np.tile(np.divide(upright, noted), 2)
     return [(label, row) for (label, _), row in zip(on_photo, edges, strict=True)]
 
 
 def _noted_size(annotation: Element) -> tuple[int, int] | None:
-    """Width and height of the photo that a Pascal VOC file describes; None where it does not say."""
+    """Width and height of the photo, as noted in a Pascal VOC file; None if the file does not note them."""
     try:
         width, height = (int(float(annotation.findtext(f"size/{side}", ""))) for side in ("width", "height"))
     except ValueError:
@@ -86,18 +95,21 @@ def _noted_size(annotation: Element) -> tuple[int, int] | None:
 
 
 def _same_proportions(one: tuple[int, int], other: tuple[int, int]) -> bool:
-    # the smaller of both sizes was rounded most
+    # in proportion, rounding changes the smaller of the two sizes most
     return abs(one[0] * other[1] - one[1] * other[0]) <= ROUNDING_PX * max(*one, *other)
 
 
 def _voc_box(annotation: Any, label: str, edges: Mapping[str, str | None]) -> tuple[str, np.ndarray]:
     left, top, right, bottom = box_numbers(annotation, label, edges)
-    # drawn from whichever corner
+    # some tools start the box at another corner than the top left one
     return label, np.array([min(left, right), min(top, bottom), abs(right - left), abs(bottom - top)])
 
 
 def voc_annotation(path: Path, root: Path) -> Path | None:
-    """A photo's Pascal VOC file: the XML beside the photo, or in a folder Annotations in or beside its own folder."""
+    """A photo's Pascal VOC file, or None.
+
+    It lies beside the photo, or in a folder Annotations in or beside the photo's folder.
+    """
     above = [path.parent] if path.parent == root else [path.parent, path.parent.parent]
     folders = [path.parent, *(folder / name for folder in above for name in ("Annotations", "annotations"))]
     candidates = (folder / f"{path.stem}{suffix}" for folder in folders for suffix in (".xml", ".XML"))
@@ -105,12 +117,12 @@ def voc_annotation(path: Path, root: Path) -> Path | None:
 
 
 def read_voc(path: Path) -> ElementTree.Element:
-    """The root element of a Pascal VOC file; raises BlockError when it is damaged or has a document type."""
+    """The root element of a Pascal VOC file. Raises BlockError if the file is damaged or has a DOCTYPE."""
     try:
         data = path.read_bytes()
-        # A document type may define entities that grow to gigabytes; the zeros are those of UTF-16.
+        # A DOCTYPE can define entities that expand to gigabytes. UTF-16 has a zero byte beside each ASCII letter.
         if b"<!DOCTYPE" in data.replace(b"\0", b""):
-            raise ValueError("it has a DOCTYPE, which Pascal VOC files do without")
+            raise ValueError("it has a DOCTYPE, which a Pascal VOC file does not need")
         return ElementTree.fromstring(data)
     except (OSError, ElementTree.ParseError, LookupError, ValueError) as error:
         raise BlockError(f"{path} cannot be read as Pascal VOC: {error}. Repair or remove it.") from error

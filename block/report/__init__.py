@@ -1,1 +1,1 @@
-"""What a person sees after a run."""
+"""Writes the results of a run for the user: report.html, tables and pictures."""

@@ -1,6 +1,6 @@
-"""Charts of a report as SVG text: drawn by matplotlib, coloured by the page, so that light and dark fit.
+"""Charts of a report as SVG text. The page sets their colours, so that they fit the light and the dark scheme.
 
-matplotlib knows no CSS variables: it draws in stand-in colours, which are replaced by variables afterwards.
+matplotlib does not support CSS variables. It draws in placeholder colours, which are replaced by variables afterwards.
 """
 
 import logging
@@ -17,20 +17,20 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# drawn in these, shown in the page's variables
+# placeholder colours, and the page's CSS variables that replace them
 INK, GRID, FIRST, SECOND, FAINT = "#010203", "#010204", "#010205", "#010206", "#010207"
 VARIABLES = {INK: "--ink", GRID: "--line", FIRST: "--first", SECOND: "--second", FAINT: "--faint"}
-# inches of 72 px; narrow enough to stay readable when a phone shrinks it
+# Inches of 72 px. The charts are narrow, so that text stays readable when a phone scales them down.
 WIDTH, HEIGHT = 4.7, 3.0
 BAR_HEIGHT = 0.25
 LEFT, LEFT_OF_BARS, BOTTOM, TOP, RIGHT = 0.95, 1.95, 0.6, 0.1, 0.3
 RELIABILITY_BINS = 10
-# times the median: losses beyond it leave the chart
+# The loss axis ends at this multiple of the median loss.
 WILD = 8.0
 
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # text stays text
-    "svg.hashsalt": "report",  # the same data gives the same names
+    "svg.fonttype": "none",  # keep text as text, not as paths
+    "svg.hashsalt": "report",  # a fixed salt gives the same ids for the same data
     "font.size": 12,
     "text.parse_math": False,
     "text.color": INK,
@@ -51,7 +51,7 @@ STYLE: dict[Any, Any] = {
 def curves(
     epochs: Sequence[int], lines: Mapping[str, Sequence[float]], kept: int, name: str, unit: str, is_share: bool
 ) -> str:
-    """Values by epoch, the best epoch marked; `lines` by name, the last one is that which was judged."""
+    """A line chart of values by epoch. A dot marks the epoch `kept` on the last of `lines`."""
 
     def draw(axes: "Axes") -> None:
         from matplotlib.ticker import MaxNLocator
@@ -60,9 +60,9 @@ def curves(
         for (label, values), (dashes, colour) in zip(lines.items(), styles, strict=True):
             axes.plot(epochs, values, dashes, color=colour, label=label)
         axes.axvline(kept, color=INK, linewidth=1, linestyle=":")
-        judged = list(lines.values())[-1]
+        validated = list(lines.values())[-1]
         if kept in epochs:
-            value = judged[list(epochs).index(kept)]
+            value = validated[list(epochs).index(kept)]
             axes.plot([kept], [value], "o", color=FIRST, markersize=7, label=f"best: epoch {kept}")
         axes.set_xlabel("epoch")
         axes.set_ylabel(unit)
@@ -71,7 +71,7 @@ def curves(
             axes.set_ylim(0, 1.02)
             axes.yaxis.set_major_formatter(_percent)
         else:
-            # one wild epoch must not press all others flat
+            # An axis that ends at the largest loss would flatten the curve if one epoch has an extreme loss.
             values = np.concatenate([np.asarray(line) for line in lines.values()])
             axes.set_ylim(0, 1.05 * min(float(np.nanmax(values)), WILD * float(np.nanmedian(values))))
         axes.legend()
@@ -80,33 +80,36 @@ def curves(
 
 
 def reliability(confidences: np.ndarray, is_right: np.ndarray, threshold: float) -> str:
-    """How often answers of a confidence (N,) were right (N,), beside how often there was such an answer."""
+    """A reliability diagram: the share of correct answers by confidence, and a histogram of the confidences.
+
+    `confidences` (N,) are from 0 to 1. `is_right` (N,) is 1 for a correct answer, else 0.
+    """
     edges = np.linspace(0, 1, RELIABILITY_BINS + 1)
     bins = np.clip(np.digitize(confidences, edges) - 1, 0, RELIABILITY_BINS - 1)
     counts = np.bincount(bins, minlength=RELIABILITY_BINS)
     filled = counts > 0
     right = np.bincount(bins, weights=is_right, minlength=RELIABILITY_BINS)[filled] / counts[filled]
-    meant = np.bincount(bins, weights=confidences, minlength=RELIABILITY_BINS)[filled] / counts[filled]
+    mean_confidence = np.bincount(bins, weights=confidences, minlength=RELIABILITY_BINS)[filled] / counts[filled]
 
     def draw(axes: "Axes") -> None:
         share = counts / max(1, counts.sum())
         axes.bar(edges[:-1] + 0.05, share, width=0.09, color=FAINT, label="share of all answers")
-        axes.plot([0, 1], [0, 1], ":", color=INK, linewidth=1, label="as sure as right")
+        axes.plot([0, 1], [0, 1], ":", color=INK, linewidth=1, label="ideal")
         axes.axvline(threshold, color=SECOND, linewidth=1.5, linestyle="--", label=f"threshold {threshold:.0%}")
-        axes.plot(meant, right, "o-", color=FIRST, label="right")
+        axes.plot(mean_confidence, right, "o-", color=FIRST, label="share correct")
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1.04)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(_percent)
-        axes.set_xlabel("how sure the model was")
-        axes.set_ylabel("how often it was right")
+        axes.set_xlabel("confidence")
+        axes.set_ylabel("share of correct answers")
         axes.legend(loc="upper left", fontsize=10)
 
-    return _svg(draw, "reliability", "How often answers were right, by how sure the model was.")
+    return _svg(draw, "reliability", "Share of correct answers by confidence.")
 
 
 def precision_recall(rows: Sequence[Mapping[str, float]], threshold: float) -> str:
-    """Precision, recall and F1 against the threshold, the chosen one marked."""
+    """Precision, recall and F1 by confidence threshold. A line marks the chosen threshold."""
     thresholds = [row["threshold"] for row in rows]
 
     def draw(axes: "Axes") -> None:
@@ -117,14 +120,14 @@ def precision_recall(rows: Sequence[Mapping[str, float]], threshold: float) -> s
         axes.set_ylim(0, 1.02)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(_percent)
-        axes.set_xlabel("threshold")
+        axes.set_xlabel("confidence threshold")
         axes.legend(loc="lower center", fontsize=10, ncols=2)
 
-    return _svg(draw, "threshold", "Precision, recall and F1 against the threshold.")
+    return _svg(draw, "threshold", "Precision, recall and F1 by confidence threshold.")
 
 
 def bars(names: Sequence[str], values: Sequence[float], name: str, unit: str, description: str) -> str:
-    """Horizontal bars, one below the other from the first to the last."""
+    """A chart of horizontal bars. The first one is at the top."""
 
     def draw(axes: "Axes") -> None:
         places = np.arange(len(names))
@@ -144,7 +147,7 @@ def _percent(value: float, _position: float) -> str:
 
 
 def _svg(draw: "Callable[[Axes], Any]", name: str, description: str, height: float = HEIGHT, left: float = LEFT) -> str:
-    """One figure as an <svg> element; `name` keeps its ids apart from those of other figures."""
+    """One figure as an <svg> element. Its ids begin with `name`, so that the ids of all figures differ."""
     with _quiet():
         import matplotlib
         from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -153,7 +156,7 @@ def _svg(draw: "Callable[[Axes], Any]", name: str, description: str, height: flo
         with matplotlib.rc_context(STYLE):
             figure = Figure(figsize=(WIDTH, height))
             FigureCanvasSVG(figure)
-            # fixed margins: finding them out would draw everything twice
+            # Margins are fixed, because measuring them would draw everything twice.
             top, right, bottom = TOP, WIDTH - RIGHT, BOTTOM
             figure.subplots_adjust(left / WIDTH, bottom / height, right / WIDTH, 1 - top / height)
             draw(figure.add_subplot())
@@ -165,7 +168,7 @@ def _svg(draw: "Callable[[Axes], Any]", name: str, description: str, height: flo
 def _for_page(text: str, name: str, description: str) -> str:
     body = text[text.index(">", text.index("<svg")) + 1 :]
     view_box = re.search(r'viewBox="[^"]*"', text)
-    # a style sheet inside would hold for the whole page, which has these rules itself
+    # A style sheet in an SVG applies to the whole page. The page has these rules itself.
     body = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", body, flags=re.DOTALL)
     body = re.sub(r"(\bid=\"|href=\"#|url\(#)", rf"\1{name}-", body)
     body = re.sub(r"font-family: [^;\"]*", "font-family: system-ui, sans-serif", body)
@@ -178,7 +181,7 @@ def _for_page(text: str, name: str, description: str) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    # matplotlib tells of font caches and missing glyphs, which nobody who trains a model asked for
+    # Messages of matplotlib about font caches and missing glyphs do not help people who train a model.
     logger = logging.getLogger("matplotlib")
     level = logger.level
     logger.setLevel(logging.ERROR)

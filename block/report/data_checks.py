@@ -1,6 +1,7 @@
-"""What is wrong with a data set: blank photos, the same photo twice, leaks between splits, too few of a class.
+"""Checks a data set for blank photos, near-duplicates, leaks between splits and classes with few photos.
 
-Photos are read a few at a time; of each only a tiny copy stays, 8 x 8 px, which near-duplicates have in common.
+Photos are read a few at a time. Only a tiny copy of each stays in memory, 8 x 8 px. Near-duplicates have nearly the
+same tiny copy.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,31 +10,33 @@ from dataclasses import dataclass
 import numpy as np
 
 from block.data.reading import BlockData
+from block.words import SPLIT_WORDS
 from esp32_deploy.words import Task
 
 ROWS_AT_ONCE = 32
 BLOCK_ROWS = 512
 SIDE = 8
-# neighbouring fields of the tiny copy are brighter, darker or the same, 224 bits; of these so many may differ in
-# near-duplicates (photos saved again, smaller, with a pixel cut off: up to 17; different photos of a fruit: from 23)
+# Each pixel of the tiny copy is compared with its neighbour: brighter, darker or the same. This gives 224 bits.
+# Near-duplicates may differ in this many bits. Measured: up to 17 bits for photos that were saved again, scaled down or
+# cropped by a pixel, and at least 23 bits for different photos of one fruit.
 MOST_DIFFERENT_BITS = 12
-# and so much may their fields differ on average, in 0..1 (0.021; from 0.034)
-MOST_DIFFERENT_FIELDS = 0.025
-# fields closer than this are neither brighter nor darker: a flat background must not flicker
+# Pixels of near-duplicates may differ by this much on average, from 0 to 1. Measured: up to 0.021, and at least 0.034.
+MOST_PIXEL_DIFFERENCE = 0.025
+# Smaller differences count as "the same", so that noise on a flat background sets no bits.
 LEAST_STEP = 0.012
 BLANK_DEVIATION = 0.012
 EXAMPLES = 3
-# what near-duplicates differ in, beside their splits
+# The problem "near-duplicates with different labels". The other problems are pairs of splits.
 LABELS = ("labels",)
 
 FEW_TRAINING_IMAGES = 20
-FEW_JUDGED_IMAGES = 5
+FEW_SCORED_IMAGES = 5
 IMBALANCE = 5.0
 
 
 @dataclass(frozen=True)
 class Photo:
-    """One photo by its place in the data; `labels` are the classes it shows."""
+    """One photo: its split, its name, and the indices of the classes that it shows."""
 
     split: str
     name: str
@@ -41,49 +44,54 @@ class Photo:
 
 
 def count_warnings(counts: Mapping[str, Mapping[str, int]], thing: str) -> list[str]:
-    """Warnings that follow from the number of `thing`s (photos or objects) by split and class."""
+    """Warnings about the numbers of photos or objects (`thing`) by split and class."""
     found = []
     train = counts["train"]
     few = [f"{name} ({count})" for name, count in train.items() if count < FEW_TRAINING_IMAGES]
     if few:
-        found.append(f"Few training {thing}s of {_list(few)}: take more, at least {FEW_TRAINING_IMAGES} of each class.")
+        found.append(
+            f"There are few training {thing}s of {_list(few)}. Take at least {FEW_TRAINING_IMAGES} of each class."
+        )
     for split, by_class in counts.items():
-        thin = [f"{name} ({count})" for name, count in by_class.items() if count < FEW_JUDGED_IMAGES]
+        thin = [f"{name} ({count})" for name, count in by_class.items() if count < FEW_SCORED_IMAGES]
         if split != "train" and thin:
-            found.append(f"Few {split} {thing}s of {_list(thin)}: what is said about these classes is chance.")
+            found.append(
+                f"There are few {SPLIT_WORDS[split]} {thing}s of {_list(thin)}. "
+                "The figures of these classes are unreliable."
+            )
     most, least = max(train, key=lambda name: train[name]), min(train, key=lambda name: train[name])
     if train[most] > IMBALANCE * max(1, train[least]):
         found.append(
-            f"Training has {train[most]} {thing}s of {most} but {train[least]} of {least}, which is learned less well "
-            f"for it. Take more of {least}."
+            f"The training set has {train[most]} {thing}s of {most} but {train[least]} of {least}. The network learns "
+            f"{least} less well. Add photos of {least}."
         )
     if "holdout" not in counts:
         found.append(
-            "No test photos were set aside: the validation photos chose the epoch, so the figures flatter. Put some "
-            "photos that are used for nothing else into a folder test/."
+            "There are no test photos. The validation photos chose the best epoch, so their figures are too good. "
+            "Put photos that are used for nothing else into a folder test/."
         )
     return found
 
 
 def photo_warnings(data: BlockData) -> list[str]:
-    """Warnings that follow from the photos themselves."""
+    """Warnings about blank photos and near-duplicates."""
     photos, tiny, deviations = _shrink(data)
     blank = deviations < BLANK_DEVIATION
     found = []
     if blank.any():
         names = [photos[index].name for index in np.flatnonzero(blank)]
-        found.append(f"{_count(len(names), 'photo')} nearly of one colour: {_list(names)}.")
+        found.append(f"{_count(len(names), 'photo')} almost a single colour: {_list(names)}.")
     return found + [_twin_warning(problem, examples) for problem, examples in _twins(photos, tiny, ~blank, data.task)]
 
 
 def _twins(
-    photos: Sequence[Photo], tiny: np.ndarray, is_of_use: np.ndarray, task: Task
+    photos: Sequence[Photo], tiny: np.ndarray, is_usable: np.ndarray, task: Task
 ) -> list[tuple[tuple[str, ...], list[str]]]:
-    """Photos that have a near-duplicate, by what is wrong with that: the splits of both, or "labels"."""
+    """Photos that have a near-duplicate, by problem: the splits of both photos, or LABELS."""
     twins: dict[tuple[str, ...], list[str]] = {}
-    for index, earlier in _near_duplicates(tiny, is_of_use):
+    for index, earlier in _near_duplicates(tiny, is_usable):
         one = photos[index]
-        # of each photo one twin is enough: a set of one scene has millions of pairs
+        # One twin per photo and problem is enough: a data set of one scene has millions of pairs.
         problems: dict[tuple[str, ...], str] = {}
         for other in (photos[number] for number in earlier):
             problems.setdefault((other.split, one.split), f"{one.name} ≈ {other.name}")
@@ -91,26 +99,29 @@ def _twins(
                 problems.setdefault(LABELS, f"{one.name} ≈ {other.name}")
         for problem, example in problems.items():
             twins.setdefault(problem, []).append(example)
-    # leaks first; what stays inside one split harms least
+    # Leaks between splits come first, then different labels. Near-duplicates inside one split do the least harm.
     return sorted(twins.items(), key=lambda item: (item[0][0] == item[0][-1], item[0] != LABELS))
 
 
 def _twin_warning(problem: tuple[str, ...], examples: Sequence[str]) -> str:
     listed = _list(examples)
     if problem == LABELS:
-        return f"{_count(len(examples), 'photo')} nearly the same as one with another label: {listed}."
-    learned, judged = problem
-    subject = _count(len(examples), f"{judged} photo")
-    if learned == judged:
-        return f"{subject} nearly the same as another one of that split: {listed}."
+        return f"{_count(len(examples), 'photo')} nearly identical to a photo with another label: {listed}."
+    earlier, later = (SPLIT_WORDS[split] for split in problem)
+    subject = _count(len(examples), f"{later} photo")
+    if earlier == later:
+        return f"{subject} nearly identical to another {later} photo: {listed}."
     return (
-        f"{subject} nearly the same as a {learned} photo: {listed}. The {judged} figures are too good; keep photos of "
-        "one scene in one split."
+        f"{subject} nearly identical to a {earlier} photo: {listed}. The {later} figures are too good. Keep all photos "
+        "of one scene in one set."
     )
 
 
 def _shrink(data: BlockData) -> tuple[list[Photo], np.ndarray, np.ndarray]:
-    """All photos, their tiny copies (N, 8, 8, C) float32 in 0..1, and each one's deviation from a single colour."""
+    """All photos, their tiny copies (N, 8, 8, C) float32 in 0..1, and their standard deviations (N,).
+
+    The standard deviation is over all pixels, of the channel where it is largest.
+    """
     photos: list[Photo] = []
     tiny, deviations = [], []
     for split, examples in data.splits.items():
@@ -119,27 +130,27 @@ def _shrink(data: BlockData) -> tuple[list[Photo], np.ndarray, np.ndarray]:
         for start in range(0, len(examples), ROWS_AT_ONCE):
             rows = np.asarray(examples.features[start : start + ROWS_AT_ONCE])
             count, size, _, channels = rows.shape
-            fields = rows.reshape(count, SIDE, size // SIDE, SIDE, size // SIDE, channels)
-            tiny.append(fields.mean(axis=(2, 4), dtype=np.float32))
+            cells = rows.reshape(count, SIDE, size // SIDE, SIDE, size // SIDE, channels)
+            tiny.append(cells.mean(axis=(2, 4), dtype=np.float32))
             deviations.append(rows.std(axis=(1, 2)).max(axis=1))
     return photos, np.concatenate(tiny), np.concatenate(deviations)
 
 
-def _near_duplicates(tiny: np.ndarray, is_of_use: np.ndarray) -> Iterator[tuple[int, list[int]]]:
-    """Indices of photos, each with those before it that are nearly the same."""
+def _near_duplicates(tiny: np.ndarray, is_usable: np.ndarray) -> Iterator[tuple[int, list[int]]]:
+    """Yields the index of a photo and the indices of its near-duplicates among the photos before it."""
     gray = tiny.mean(axis=3)
     steps = np.concatenate([np.diff(gray, axis=axis).reshape(len(gray), -1) for axis in (1, 2)], axis=1)
     bits = np.concatenate([steps > LEAST_STEP, steps < -LEAST_STEP], axis=1)
-    # as signs, so that a product counts what is equal
+    # With signs 1 and -1, a product is the number of equal bits minus the number of different bits.
     signs = np.where(bits, np.float32(1), np.float32(-1))
     least_equal = signs.shape[1] - 2 * MOST_DIFFERENT_BITS
     for start in range(0, len(signs), BLOCK_ROWS):
         products = signs[start : start + BLOCK_ROWS] @ signs[: start + BLOCK_ROWS].T
         for index, row in enumerate(products, start):
-            earlier = np.flatnonzero((row[:index] >= least_equal) & is_of_use[:index])
-            if len(earlier) and is_of_use[index]:
+            earlier = np.flatnonzero((row[:index] >= least_equal) & is_usable[:index])
+            if len(earlier) and is_usable[index]:
                 differences = np.abs(tiny[earlier] - tiny[index]).mean(axis=(1, 2, 3))
-                near = earlier[differences <= MOST_DIFFERENT_FIELDS]
+                near = earlier[differences <= MOST_PIXEL_DIFFERENCE]
                 if len(near):
                     yield index, near.tolist()
 

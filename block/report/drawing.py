@@ -1,6 +1,6 @@
-"""What a model said, drawn on photos: a caption for a label, boxes and centres for objects.
+"""Draws predictions on photos: a caption with the label, boxes and centres of objects.
 
-Kinds of marks differ in form as well as in colour, and every stroke has a dark rim: they are seen on any photo.
+The kinds of marks differ in shape and in colour. Every stroke has a dark rim, so that it is visible on any photo.
 """
 
 from collections.abc import Sequence
@@ -13,24 +13,27 @@ from PIL import Image, ImageDraw, ImageFont
 from esp32_deploy.pixels import Placement
 
 MarkKind = Literal["object", "right", "wrong", "truth", "missed"]
-# Okabe and Ito's colours, which people who confuse red and green tell apart
+# The palette of Okabe and Ito, which people with red-green colour blindness can tell apart.
 WHITE, SKY, ORANGE, GREEN, YELLOW, PURPLE = "#ffffff", "#56b4e9", "#e69f00", "#009e73", "#f0e442", "#cc79a7"
 CLASS_COLOURS = (SKY, ORANGE, GREEN, YELLOW, PURPLE, WHITE)
 MARK_COLOURS: dict[MarkKind, str] = {"right": SKY, "wrong": ORANGE, "truth": SKY, "missed": YELLOW}
 BOXED, CENTERED = ("object", "truth", "missed"), ("object", "right", "wrong")
 RIM = "#1b1b1b"
 
-# of the photo's shorter side: what is readable at any size
+# shares of the photo's shorter side
 TEXT_SHARE, STROKE_SHARE = 1 / 22, 1 / 128
 LEAST_TEXT_PX, LEAST_STROKE_PX = 11, 1
 
 
 @dataclass(frozen=True)
 class Mark:
-    """Something on a photo, in px of that photo: box (x, y, width, height), centre, text; `label` picks a colour.
+    """A mark on a photo. The box (x, y, width, height) and the centre (x, y) are in px of that photo.
 
-    object: a prediction whose truth is not known, a box and a dot. right, wrong: one that is judged, a dot or a
-    cross. truth, missed: what is there, a box or a dashed box.
+    kind: what the mark shows.
+        object: a prediction without a known truth (a box and a dot)
+        right, wrong: a correct prediction (a dot) or a false positive (a cross)
+        truth, missed: an object that was found (a box) or missed (a dashed box)
+    label: the class index, which selects the colour of kind "object".
     """
 
     kind: MarkKind
@@ -41,17 +44,17 @@ class Mark:
 
     @property
     def colour(self) -> str:
-        """By class where nothing is known to be right or wrong, else by what it is."""
+        """The colour of the class for kind "object", else the colour of the kind."""
         return MARK_COLOURS.get(self.kind) or CLASS_COLOURS[self.label % len(CLASS_COLOURS)]
 
     def larger(self, times: float) -> "Mark":
-        """The same mark on a photo that was enlarged."""
+        """The same mark on a photo that was enlarged by the factor `times`."""
         x, y, width, height = (times * value for value in self.box)
         return replace(self, box=(x, y, width, height), center=(times * self.center[0], times * self.center[1]))
 
 
 def captioned(photo: Image.Image, text: str) -> Image.Image:
-    """A copy of an RGB photo with a line of text on a dark strip below it."""
+    """Returns a copy of an RGB photo with a line of text on a dark strip below it."""
     font = _font(photo)
     strip_px = round(font.size * 1.6)
     canvas = Image.new("RGB", (photo.width, photo.height + strip_px), RIM)
@@ -62,7 +65,7 @@ def captioned(photo: Image.Image, text: str) -> Image.Image:
 
 
 def with_marks(photo: Image.Image, marks: Sequence[Mark]) -> Image.Image:
-    """A copy of an RGB photo with marks on it, texts above all strokes."""
+    """Returns a copy of an RGB photo with marks. Texts are drawn over all boxes and centres."""
     canvas = photo.copy()
     draw = ImageDraw.Draw(canvas)
     stroke = max(LEAST_STROKE_PX, round(min(photo.size) * STROKE_SHARE))
@@ -80,12 +83,15 @@ def with_marks(photo: Image.Image, marks: Sequence[Mark]) -> Image.Image:
 
 
 def on_original(box: Sequence[float], place: Placement) -> tuple[float, float, float, float]:
-    """A box (x, y, width, height) in px of the network's input, in px of the photo that was put there by `place`."""
+    """Converts a box (x, y, width, height) from px of the network's input to px of the photo.
+
+    `place` says how the photo was placed in the input. Boxes are clipped to the placed part of the photo.
+    """
     x, y, width, height = box
     across, down = place.source_width / place.target_width, place.source_height / place.target_height
     left, top = (x - place.target_x) * across, (y - place.target_y) * down
     right, bottom = left + width * across, top + height * down
-    # cells may reach into the bars beside a photo that was fitted into the square
+    # With resize mode "fit", cells can reach into the bars beside the photo.
     left, right = (min(max(0.0, x), float(place.source_width)) for x in (left, right))
     top, bottom = (min(max(0.0, y), float(place.source_height)) for y in (top, bottom))
     return place.source_x + left, place.source_y + top, right - left, bottom - top
@@ -156,7 +162,7 @@ def _font_of(size_px: int) -> ImageFont.FreeTypeFont:
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text, its end replaced by … where it is wider than `width` px."""
+    """Returns the text. If it is wider than `width` px, its end is replaced by "…"."""
     if font.getlength(text) <= width - 4:
         return text
     while text and font.getlength(text + "…") > width - 4:

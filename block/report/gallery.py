@@ -1,4 +1,7 @@
-"""The photos of a report, worst mistakes first, as small WebPs inside the page; their number is bounded by its size."""
+"""The photos of a report, worst mistakes first, as small WebP images inside the page.
+
+The size of the page limits their number.
+"""
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,12 +16,12 @@ from block.data.reading import BlockData, Split
 from block.report import drawing
 from block.report.drawing import Mark
 
-# of the whole report's 3 MB, what photos may take as they stand in the page
+# Bytes for all photos, base64-encoded. The whole report may have 3 MB.
 MOST_BYTES = 2_500_000
 MOST_PHOTOS = 300
-# a third smaller than JPEG at the same look
+# At the same visible quality, WebP is a third smaller than JPEG.
 WEBP_QUALITY, WEBP_EFFORT = 72, 2
-# boxes drawn on fewer px than this cannot be told apart
+# Smaller photos are enlarged to this width, so that boxes on them can be told apart.
 DRAWN_PX = 256
 
 Row = Mapping[str, str]
@@ -27,16 +30,17 @@ Row = Mapping[str, str]
 
 @dataclass(frozen=True)
 class Entry:
-    """What the int8 model said about one photo; `true` and `said` are class names, `kinds` what the filter knows it by.
+    """The int8 model's prediction for one photo.
 
-    `badness` orders the gallery. `marks` are in px of the network's input.
+    `row` is the photo's index in its split. `true` and `predicted` are class names. `kinds` are the values of the
+    page's result filter. The gallery is sorted by `badness`. `marks` are in px of the network's input.
     """
 
     split: str
     row: int
     name: str
     true: tuple[str, ...]
-    said: tuple[str, ...]
+    predicted: tuple[str, ...]
     kinds: tuple[str, ...]
     headline: str
     detail: str
@@ -45,21 +49,21 @@ class Entry:
 
     @property
     def is_right(self) -> bool:
-        """Whether nothing was mistaken."""
+        """Whether the prediction has no mistake."""
         return "right" in self.kinds
 
 
 @dataclass(frozen=True)
 class Picture:
-    """The photo of an entry as it stands in the page."""
+    """An entry and its photo, encoded for the page."""
 
     entry: Entry
-    source: str  # a data: address
+    source: str  # a data: URL
     size: int  # px
 
 
 def entries(rows: Sequence[Row], data: BlockData, splits: Iterable[str], threshold: float) -> list[Entry]:
-    """Every photo of the judged splits with what the int8 model said about it, worst mistakes first."""
+    """The int8 model's predictions for every photo of `splits`, worst mistakes first."""
     of_split = {split: [row for row in rows if row["split"] == split] for split in splits}
     entries_of = _classified if data.task == "classification" else _detected
     found = [one for split, its in of_split.items() for one in entries_of(split, its, data.splits[split], threshold)]
@@ -67,7 +71,7 @@ def entries(rows: Sequence[Row], data: BlockData, splits: Iterable[str], thresho
 
 
 def pictures(shown: Iterable[Entry], data: BlockData) -> Iterator[Picture]:
-    """Reads and encodes photos one by one until the page is full."""
+    """Reads and encodes photos one by one, until MOST_BYTES or MOST_PHOTOS is reached."""
     room = MOST_BYTES
     for number, one in enumerate(shown):
         picture = _picture(one, data.splits[one.split].features[one.row])
@@ -80,16 +84,16 @@ def pictures(shown: Iterable[Entry], data: BlockData) -> Iterator[Picture]:
 def _classified(split: str, rows: Sequence[Row], examples: Split, threshold: float) -> Iterator[Entry]:
     for index, (row, name) in enumerate(zip(rows, examples.sample_names, strict=False)):
         if row["name"] != name:
-            continue  # other data than the run's
-        true, said, confidence = row["label"], row["int8_label"], float(row["int8_confidence"])
-        is_right, is_sure = said == true, confidence >= threshold
+            continue  # the data is not that of the run
+        true, predicted, confidence = row["label"], row["int8_label"], float(row["int8_confidence"])
+        is_right, is_sure = predicted == true, confidence >= threshold
         kinds = ("right" if is_right else "wrong", *(() if is_sure else ("unsure",)))
         if is_right:
-            headline, detail = f"{said} {confidence:.0%}", "right" if is_sure else "right, but not sure"
+            headline, detail = f"{predicted} {confidence:.0%}", "correct" if is_sure else "correct, but not sure"
         else:
-            headline, detail = f"{said} {confidence:.0%}", f"is {true}"
+            headline, detail = f"{predicted} {confidence:.0%}", f"true class: {true}"
         badness = confidence if not is_right else -confidence
-        yield Entry(split, index, name, (true,), (said,), kinds, headline, detail, badness)
+        yield Entry(split, index, name, (true,), (predicted,), kinds, headline, detail, badness)
 
 
 def _detected(split: str, rows: Sequence[Row], examples: Split, _threshold: float) -> Iterator[Entry]:
@@ -107,7 +111,8 @@ def _objects(split: str, index: int, name: str, rows: Sequence[Row]) -> Entry:
     truths, found = ([row for row in rows if row["kind"] == kind] for kind in ("truth", "int8"))
     missed, extra = (sum(row["matched"] != "1" for row in kind) for kind in (truths, found))
     kinds = [kind for kind, count in (("missed", missed), ("extra", extra)) if count] or ["right"]
-    mistakes = [f"{count} {kind}" for kind, count in (("missed", missed), ("made up", extra)) if count]
+    mistakes = [f"{missed} missed"] if missed else []
+    mistakes += [f"{extra} false positive{'s' if extra > 1 else ''}"] if extra else []
     marks = [_mark(row, "missed" if row["matched"] != "1" else "truth") for row in truths]
     marks += [_mark(row, "wrong" if row["matched"] != "1" else "right") for row in found]
     return Entry(
@@ -115,10 +120,10 @@ def _objects(split: str, index: int, name: str, rows: Sequence[Row]) -> Entry:
         row=index,
         name=name,
         true=tuple(sorted({row["label"] for row in truths})),
-        said=tuple(sorted({row["label"] for row in found})),
+        predicted=tuple(sorted({row["label"] for row in found})),
         kinds=tuple(kinds + (["wrong"] if mistakes else [])),
-        headline=f"{len(truths) - missed} of {len(truths)} found" if truths else "nothing to find",
-        detail=", ".join(mistakes) or "right",
+        headline=f"{len(truths) - missed} of {len(truths)} found" if truths else "no objects",
+        detail=", ".join(mistakes) or "correct",
         badness=(missed + extra) + (missed + extra) / (len(truths) + len(found) + 1),
         marks=tuple(marks),
     )
@@ -133,7 +138,7 @@ def _mark(row: Row, kind: drawing.MarkKind) -> Mark:
 
 
 def _picture(entry: Entry, pixels: np.ndarray) -> Picture:
-    """`pixels` (H, W, C) float32 in 0..1."""
+    """Draws the marks and encodes the photo. `pixels` are (H, W, C) float32 in 0..1."""
     content = np.rint(np.asarray(pixels) * 255).astype(np.uint8)
     photo = Image.fromarray(content[:, :, 0] if content.shape[2] == 1 else content).convert("RGB")
     if entry.marks:

@@ -1,6 +1,6 @@
-"""report.html: one file that shows what was learned, what it costs and how it comes onto a board.
+"""Writes report.html: one file with the results of a run, the costs on a board and the steps to install the library.
 
-Made from metrics.json, history.csv and predictions.csv; the photos are those of the run's arrays, where they are.
+The input is metrics.json, history.csv and predictions.csv. The photos come from the arrays of the run.
 """
 
 import csv
@@ -25,9 +25,9 @@ TEMPLATE = "page.html.j2"
 
 
 def write(outputs: Outputs, data: BlockData | None = None) -> None:
-    """Writes report.html beside the results of a run; without `data` it has no photos.
+    """Writes report.html to the output folder of a run. Without `data` the report has no photos.
 
-    Raises BlockError when the results are missing or of another version.
+    Raises BlockError if the results are missing or have another version.
     """
     metrics = read_metrics(outputs)
     rows = _read_csv(outputs.predictions)
@@ -37,23 +37,26 @@ def write(outputs: Outputs, data: BlockData | None = None) -> None:
 
 
 def read_metrics(outputs: Outputs) -> dict[str, Any]:
-    """metrics.json; raises BlockError when it is missing or of another version."""
+    """Reads metrics.json. Raises BlockError if it is missing or has another version."""
     if not outputs.metrics.exists():
         raise BlockError(
-            f"{outputs.metrics} does not exist; name the output folder of a run, or finish it first: "
+            f"{outputs.metrics} does not exist. Name the output folder of a run. To finish an interrupted run: "
             f"{console.command('-m', 'block', 'convert', outputs.directory)}"
         )
     metrics: dict[str, Any] = contract.read_json(outputs.metrics)
     if metrics.get("version") != METRICS_VERSION:
         raise BlockError(
-            f"{outputs.metrics} is of version {metrics.get('version')}, this is for version {METRICS_VERSION}; make it "
-            f"again: {console.command('-m', 'block', 'convert', outputs.directory)}"
+            f"{outputs.metrics} has version {metrics.get('version')}, but version {METRICS_VERSION} is needed. "
+            f"Write it again: {console.command('-m', 'block', 'convert', outputs.directory)}"
         )
     return metrics
 
 
 def read_data(outputs: Outputs, metrics: Metrics, directory: Path) -> BlockData:
-    """The run's arrays: those of `directory`, or for the folder of photos it was, those prepared beside the results."""
+    """Reads the arrays of a run. If `directory` is a folder of photos, reads the arrays prepared in the output folder.
+
+    Raises BlockError if these arrays differ from the data of the run in size or number of images.
+    """
     if not contract.is_block_directory(directory) and contract.is_block_directory(outputs.prepared):
         directory = outputs.prepared
     size, channels = metrics["input"]["size"], metrics["input"]["channels"]
@@ -62,8 +65,8 @@ def read_data(outputs: Outputs, metrics: Metrics, directory: Path) -> BlockData:
     found = {split: len(examples) for split, examples in data.splits.items()}
     if found != expected or data.size != size:
         raise BlockError(
-            f"{directory} holds other data than the run in {outputs.directory} was made from; name that data with "
-            "--data-directory, or leave it out for a report without photos."
+            f"{directory} is not the data that the run in {outputs.directory} was trained on. Name that data with "
+            "--data-directory, or omit the option to get a report without photos."
         )
     return data
 
@@ -75,8 +78,8 @@ def context(
     rows: Sequence[gallery.Row],
     data: BlockData | None,
 ) -> dict[str, Any]:
-    """What the template shows."""
-    view, split = VIEWS[metrics["task"]], _judged_split(metrics)
+    """The values for the template."""
+    view, split = VIEWS[metrics["task"]], _main_split(metrics)
     threshold = view.threshold(metrics)
     library = outputs.library(metrics["settings"]["library_name"])
     entries = gallery.entries(rows, data, metrics["scores"], threshold) if data else []
@@ -110,16 +113,16 @@ def context(
 
 
 def verdict(view: TaskView, metrics: Metrics, split: str) -> str:
-    """The whole run in one line."""
+    """The first lines of the page: the main figure, RAM and flash, and the boards that fit."""
     ram, flash = map(console.size_text, memory_bytes(metrics["footprint"]))
-    worth, board = view.verdict(metrics, split), board_text(metrics["footprint"])
-    return f"{worth} in int8, with {ram} of RAM and {flash} of flash: {board}."
+    quality, board = view.verdict(metrics, split), board_text(metrics["footprint"])
+    return f"{quality} (int8). The model needs {ram} of RAM and {flash} of flash. It {board}."
 
 
 # --- the parts of the page -----------------------------------------------------------------------------------
 
 
-def _judged_split(metrics: Metrics) -> str:
+def _main_split(metrics: Metrics) -> str:
     return "holdout" if "holdout" in metrics["scores"] else "validation"
 
 
@@ -127,11 +130,11 @@ def _tiles(view: TaskView, metrics: Metrics, split: str) -> list[tuple[str, str]
     int8, costs, main = metrics["scores"][split][INT8], metrics["footprint"], view.figures[0]
     ram, flash = memory_bytes(costs)
     return [
-        (main.text(int8[main.name]), f"{main.title} in int8"),
+        (main.text(int8[main.name]), f"{main.title} (int8)"),
         (f"{metrics['float32_against_int8'][split]['agreement']:.1%}", "agreement of float32 and int8"),
         (console.size_text(ram), "RAM"),
         (console.size_text(flash), "flash for weights"),
-        (f"{costs['macs'] / 1e6:.1f} M", "multiply-accumulates an image"),
+        (f"{costs['macs'] / 1e6:.1f} M", "multiply-accumulates per image"),
     ]
 
 
@@ -141,7 +144,7 @@ def _findings(view: TaskView, metrics: Metrics, data: BlockData | None) -> list[
     for split, its in metrics["float32_against_int8"].items():
         drop = its[f"{view.figures[0].name}_drop"]
         if drop > NOTABLE_DROP:
-            found.append(f"int8 loses {view.int8_loss(drop)} on the {SPLIT_WORDS[split]} photos.")
+            found.append(f"Quantization to int8 lowers {view.drop_text(drop)} on the {SPLIT_WORDS[split]} photos.")
     return found + (data_checks.photo_warnings(data) if data else [])
 
 
@@ -184,23 +187,23 @@ def _layer_charts(costs: Mapping[str, Any]) -> dict[str, str]:
             [name for name, _ in kept],
             [size / 1024 for _, size in kept],
             "rows",
-            "KB of RAM for rows that are kept",
-            "RAM that the rows of each layer take when the network streams.",
+            "KB of RAM for kept rows",
+            "RAM for the kept rows of each layer, if the network is computed row by row.",
         )
-        both = {"TensorFlow Lite Micro": costs["tflm_arena_bytes"], "streamed rows": costs["stream"]["ram_bytes"]}
+        both = {"TensorFlow Lite Micro": costs["tflm_arena_bytes"], "row by row": costs["stream"]["ram_bytes"]}
         found["memory"] = charts.bars(
-            list(both), [size / 1024 for size in both.values()], "memory", "KB of RAM", "RAM of both ways to run."
+            list(both), [size / 1024 for size in both.values()], "memory", "KB of RAM", "RAM by runtime."
         )
     return found
 
 
 def _number(text: str) -> float:
-    # an epoch that was not validated has no figures
+    # An epoch without validation has empty fields.
     return float(text) if text else math.nan
 
 
 def _confusion(view: TaskView, metrics: Metrics, split: str) -> dict[str, Any]:
-    """Rows of cells with their share of the row, for the int8 model; names are numbered as the filter knows them."""
+    """The confusion matrix of the int8 model: rows of cells, each with its share of the row and its filter values."""
     names, keys = view.confusion_names(metrics["classes"])
     table = metrics["scores"][split][INT8]["confusion"]
     return {
@@ -213,12 +216,12 @@ def _confusion(view: TaskView, metrics: Metrics, split: str) -> dict[str, Any]:
                     {
                         "count": count,
                         "share": count / max(1, sum(counts)),
-                        "is_hit": true == said,
-                        "is_blank": keys[true] == keys[said] == NO_CLASS,
-                        **_photos_of(keys[true], keys[said]),
-                        "words": f"{count} of {names[true]}, taken for {names[said]}",
+                        "is_hit": true == predicted,
+                        "is_blank": keys[true] == keys[predicted] == NO_CLASS,
+                        **_photos_of(keys[true], keys[predicted]),
+                        "words": f"{count}: true {names[true]}, predicted {names[predicted]}",
                     }
-                    for said, count in enumerate(counts)
+                    for predicted, count in enumerate(counts)
                 ],
             }
             for true, counts in enumerate(table)
@@ -226,13 +229,13 @@ def _confusion(view: TaskView, metrics: Metrics, split: str) -> dict[str, Any]:
     }
 
 
-def _photos_of(true: str, said: str) -> dict[str, str]:
-    """What the filter is set to for the photos behind a number of the confusion matrix."""
+def _photos_of(true: str, predicted: str) -> dict[str, str]:
+    """The filter values that show the photos of one cell of the confusion matrix."""
     if true == NO_CLASS:
-        return {"true": "", "said": said, "kinds": "extra"}
-    if said == NO_CLASS:
-        return {"true": true, "said": "", "kinds": "missed"}
-    return {"true": true, "said": said, "kinds": ""}
+        return {"true": "", "predicted": predicted, "kinds": "extra"}
+    if predicted == NO_CLASS:
+        return {"true": true, "predicted": "", "kinds": "missed"}
+    return {"true": true, "predicted": predicted, "kinds": ""}
 
 
 def _runtimes(view: TaskView, metrics: Metrics, split: str) -> dict[str, Any]:
@@ -276,7 +279,7 @@ def _read_csv(path: Path) -> list[dict[str, str]]:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
     except OSError as error:
-        raise BlockError(f"{path} cannot be read: {error.strerror}. The report needs it.") from error
+        raise BlockError(f"{path} cannot be read: {error.strerror}. The report needs this file.") from error
 
 
 def _render(values: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""What the board would see: photos through the int8 .tflite under TensorFlow Lite Micro, drawn and put into words."""
+"""Runs the int8 .tflite on photos with TensorFlow Lite Micro, as on the board, and draws the answers on the photos."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +24,7 @@ from esp32_deploy.meaning import Meaning
 from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk
 from esp32_deploy.pixels import image_to_input, placement
 
-# small photos are enlarged, so that what is drawn on them leaves something to see
+# Smaller photos are enlarged to this size, so that drawn marks do not hide them.
 LEAST_PICTURE_PX = 240
 NOT_SURE = "not sure"
 NOTHING = "nothing found"
@@ -32,7 +32,7 @@ NOTHING = "nothing found"
 
 @dataclass(frozen=True)
 class BoardModel:
-    """An int8 model as the board runs it, and what its answers mean."""
+    """An int8 model that runs as on the board, and the meaning of its input and output."""
 
     predict: runtimes.Predict
     meaning: Meaning
@@ -40,20 +40,22 @@ class BoardModel:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model answers for one photo: in words, and drawn on the photo."""
+    """The model's answer for one photo: as text, and drawn on the photo."""
 
     text: str
     picture: Image.Image
 
 
 def load(model: Path, resize: str | None = None, threshold: float | None = None) -> BoardModel:
-    """Opens an int8 .tflite with the deploy.json and labels.txt beside it; `resize` and `threshold` go before theirs.
+    """Opens an int8 .tflite with deploy.json and labels.txt from its folder. `resize` and `threshold` override theirs.
 
-    Raises BlockError for a model that is not int8 or that TensorFlow Lite Micro cannot run, DeployError where model
+    Raises BlockError for a model that is not int8 or that TensorFlow Lite Micro cannot run. Raises DeployError if model
     and manifest do not fit.
     """
     if not model.is_file():
-        raise BlockError(f"{model} is not a file; name a .tflite, such as {contract.Outputs(Path('out')).tflite_int8}.")
+        raise BlockError(
+            f"{model} is not a file. Name a .tflite file, such as {contract.Outputs(Path('out')).tflite_int8}."
+        )
     content, noted = _read(model), manifest.beside(model)
     if noted.labels is None:
         *_, outputs = answer = meaning.image_shape(content.outputs[0])
@@ -62,12 +64,12 @@ def load(model: Path, resize: str | None = None, threshold: float | None = None)
     noted = replace(noted, **{name: value for name, value in overrides.items() if value is not None})
     known = meaning.of(content, noted)
     if known.softmax:
-        raise BlockError(f"{model} gives no probabilities, because it does not end in a softmax; export it with one.")
+        raise BlockError(f"{model} gives no probabilities, because it does not end in a softmax. Export it with one.")
     return BoardModel(runtimes.tflm_predict(model), known)
 
 
 def answer(model: BoardModel, pixels: np.ndarray) -> Answer:
-    """Asks the model about a photo, (H, W, 3) uint8 RGB; draws on the photo as it came, enlarged where it is small."""
+    """Runs the model on a photo, (H, W, 3) uint8 RGB, and draws the answer on it. Small photos are enlarged."""
     known = model.meaning
     size, _, channels = known.input_shape
     shown = image_to_input(pixels, size, known.resize, channels)
@@ -91,16 +93,17 @@ def answer(model: BoardModel, pixels: np.ndarray) -> Answer:
 
 
 def label_text(labels: Sequence[str], probabilities: np.ndarray, threshold: float) -> str:
-    """`apple 93%`, or that the model is not sure and what comes closest."""
+    """`apple 93%`, or below the threshold `not sure (apple 41%)`. `probabilities` are (classes,)."""
     best = int(probabilities.argmax())
-    said = f"{labels[best]} {probabilities[best]:.0%}"
-    return said if probabilities[best] >= threshold else f"{NOT_SURE} ({said})"
+    text = f"{labels[best]} {probabilities[best]:.0%}"
+    return text if probabilities[best] >= threshold else f"{NOT_SURE} ({text})"
 
 
 def find_photos(named: Sequence[Path], out: Path) -> list[Path]:
-    """The photos that were named, those of a folder in its place.
+    """Lists photos: the files in `named`, and all photos in the folders in `named`.
 
-    Raises BlockError for what is not there, and for a folder that holds `out`: its pictures are no photos.
+    Raises BlockError for a path that does not exist, if there are no photos, and for a folder that contains `out`,
+    because the pictures there are not photos.
     """
     found: list[Path] = []
     for path in named:
@@ -110,29 +113,30 @@ def find_photos(named: Sequence[Path], out: Path) -> list[Path]:
         elif path.exists():
             found.append(path)
         else:
-            raise BlockError(f"{path} does not exist; name photos, or folders of photos.")
+            raise BlockError(f"{path} does not exist. Name photos or folders of photos.")
     if not found:
         raise BlockError(f"There are no photos in {', '.join(map(str, named))}.")
     return found
 
 
 def choose_pictures(paths: Sequence[Path], out: Path) -> dict[Path, Path]:
-    """The PNG in `out` for each photo; raises BlockError where that is one of the photos."""
+    """Chooses a PNG file in `out` for each photo. Raises BlockError if it would overwrite one of the photos."""
     taken: set[str] = set()
     pictures = {path: out / f"{_free_name(path.stem, taken)}.png" for path in paths}
     originals = {path.resolve() for path in paths}
     for picture in pictures.values():
         if picture.resolve() in originals:
-            raise BlockError(
-                f"The photo {picture} would be overwritten by its picture; choose another folder for --out."
-            )
+            raise BlockError(f"The photo {picture} would be overwritten by a picture. Choose another folder for --out.")
     return pictures
 
 
 def draw_pictures(
     model: BoardModel, pictures: Mapping[Path, Path], unreadable: Callable[[str], None]
 ) -> Iterator[tuple[Path, str]]:
-    """Writes each photo's picture and yields the photo's path and the answer; broken photos go to `unreadable`."""
+    """Writes the picture of each photo and yields the photo's path and the answer.
+
+    `unreadable` is called with a message for each photo that cannot be read.
+    """
     for path, picture in pictures.items():
         try:
             pixels = read_photo(path)
@@ -146,7 +150,7 @@ def draw_pictures(
 
 
 def _free_name(stem: str, taken: set[str]) -> str:
-    # photos of different folders may share a name, and so may 1.jpg and 1.png
+    # Photos in different folders can have the same name, and so can 1.jpg and 1.png.
     name, number = stem, 2
     while name.casefold() in taken:
         name, number = f"{stem}-{number}", number + 1
@@ -159,7 +163,7 @@ def _read(model: Path) -> graph.Graph:
     image, answer = content.inputs[0], content.outputs[0]
     if (image.type, answer.type) != ("INT8", "INT8") or len(image.shape) != 4:
         raise BlockError(
-            f"{model} takes {image.type} of shape {image.shape} and gives {answer.type}; a board runs int8 models of "
-            "square images, such as model_quantized_int8_io.tflite."
+            f"{model} takes {image.type} of shape {image.shape} and gives {answer.type}. A board needs an int8 model "
+            "for square images. Name one, such as model_quantized_int8_io.tflite."
         )
     return content

@@ -1,4 +1,4 @@
-"""What a run writes down beside its models: metrics.json, deploy.json, history.csv, predictions.csv, labels.txt."""
+"""Writes the results of a run: metrics.json, deploy.json, history.csv, predictions.csv and labels.txt."""
 
 import csv
 import resource
@@ -42,7 +42,7 @@ PACKAGES = (
     "matplotlib",
 )
 
-# Linux counts a process's peak memory in KB, macOS in bytes
+# Units of ru_maxrss per MB: Linux counts peak memory in KB, macOS in bytes.
 KILOBYTES_PER_MB = 1024**2 if sys.platform == "darwin" else 1024
 
 CLASS_COLUMNS = ("split", "name", "label", "int8_label", "int8_confidence", "float32_label", "float32_confidence")
@@ -63,14 +63,14 @@ BOX_COLUMNS = (
 BOX_KINDS = {"int8": INT8, "float32": FLOAT32}
 
 Probabilities = Mapping[str, Mapping[str, np.ndarray]]
-"""Probabilities (N, classes) or grids of them (N, H, W, 1 + classes) by split, then by runtime."""
+"""By split, then by runtime: probabilities (N, classes), or grids of probabilities (N, H, W, 1 + classes)."""
 SplitScores = Mapping[str, Mapping[str, Any]]
-"""evaluate.Scores or detections.DetectionScores by split, then by runtime."""
+"""By split, then by runtime: evaluate.Scores or detections.DetectionScores."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Everything that is known about a run."""
+    """All inputs and results of a run."""
 
     settings: Settings
     data: BlockData
@@ -83,19 +83,19 @@ class Judgement:
 
 
 def write_labels(path: Path, classes: Sequence[str]) -> None:
-    """One class a line, in the order of the model's outputs."""
+    """Writes one class per line, in the order of the model's outputs."""
     with replacing(path) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in classes), encoding="utf-8")
 
 
 def write_history(path: Path, epochs: Sequence[Any]) -> None:
-    """One row an epoch (block.model.training.Epoch), the fields as columns."""
+    """Writes one row per epoch (block.model.training.Epoch). The fields are the columns."""
     names = [field.name for field in fields(epochs[0])]
     _write_csv(path, names, ([asdict(epoch)[name] for name in names] for epoch in epochs))
 
 
 def write_predictions(path: Path, judgement: Judgement) -> None:
-    """What the int8 and float32 models said of the judged splits: a row an image, or a row a box."""
+    """Writes the int8 and float32 predictions for the validation and test sets: one row per image, or one per box."""
     data = judgement.data
     detects = data.task == "detection"
     rows = (
@@ -114,15 +114,15 @@ def _prediction_rows(
     split: str, examples: Split, classes: Sequence[str], runtimes: Mapping[str, np.ndarray]
 ) -> Iterable[list[Any]]:
     for row, (name, label) in enumerate(zip(examples.sample_names, examples.labels, strict=True)):
-        said: list[Any] = []
+        predicted: list[Any] = []
         for runtime in (INT8, FLOAT32):
             image = runtimes[runtime][row]
-            said += [classes[int(image.argmax())], f"{image.max():.4f}"]
-        yield [split, name, classes[int(label)], *said]
+            predicted += [classes[int(image.argmax())], f"{image.max():.4f}"]
+        yield [split, name, classes[int(label)], *predicted]
 
 
 def _box_rows(split: str, judgement: Judgement, runtimes: Mapping[str, np.ndarray]) -> Iterable[list[Any]]:
-    """True boxes, found or not, then those that each model saw, right or not."""
+    """For each image: first the true boxes, then the detections of the int8 model, then those of the float32 model."""
     data = judgement.data
     examples = data.splits[split]
     for row, (name, boxes) in enumerate(zip(examples.sample_names, examples.labels, strict=True)):
@@ -139,7 +139,7 @@ def _box_rows(split: str, judgement: Judgement, runtimes: Mapping[str, np.ndarra
 
 
 def decode_image(judgement: Judgement, grid: np.ndarray) -> list[Detection]:
-    """The objects of one image's grid, as a board decodes it."""
+    """The objects in one image's grid (H, W, 1 + classes), decoded as on the board."""
     return decode(grid, judgement.operating.threshold, judgement.data.size // len(grid), judgement.settings.decode)
 
 
@@ -151,7 +151,7 @@ def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 
 
 def metrics(judgement: Judgement, outputs: Outputs, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """Everything that is known about a run, as metrics.json holds it; times stand apart under "timings"."""
+    """The content of metrics.json. All fields except "timings" are the same for the same data, settings and seed."""
     data = judgement.data
     return {
         "version": METRICS_VERSION,
@@ -200,7 +200,7 @@ def _detection_facts(judgement: Judgement) -> dict[str, Any]:
 
 
 def _int8_drop(judgement: Judgement, split: str) -> dict[str, float]:
-    """How far the int8 model is from what was trained."""
+    """How much the int8 model differs from the trained float32 network."""
     name = FIGURES[judgement.data.task][0].name
     runtimes, scores = judgement.probabilities[split], judgement.scores[split]
     return {
@@ -218,11 +218,11 @@ def _package_versions() -> dict[str, str]:
 
 
 def deploy_manifest(judgement: Judgement) -> Manifest:
-    """What deploy.json says of a model that was judged."""
-    judged = "holdout" if "holdout" in judgement.scores else "validation"
-    int8 = judgement.scores[judged][INT8]
+    """The content of deploy.json for a model that was scored."""
+    split = "holdout" if "holdout" in judgement.scores else "validation"
+    int8 = judgement.scores[split][INT8]
     figures = {
-        "split": judged,
+        "split": split,
         "images": int8.images,
         **{figure.name: getattr(int8, figure.name) for figure in FIGURES[judgement.data.task] if figure.is_for_boards},
         "macs": judgement.footprint.macs,
@@ -237,13 +237,13 @@ def board_manifest(
     operating: OperatingPoint | None = None,
     figures: Mapping[str, Any] | None = None,
 ) -> Manifest:
-    """What esp32_deploy must know beside the .tflite; without an operating point the board takes its default."""
+    """What esp32_deploy needs besides the .tflite. Without an operating point the board uses its default threshold."""
     return Manifest(
         name=settings.library_name,
         task=data.task,
         labels=data.classes,
         colour=colour_of(data.channels),
-        # a block cannot know how Studio's images were made square
+        # The block does not know how Studio made its images square.
         resize=data.preparation.resize if data.preparation else None,
         threshold=operating.threshold if operating else None,
         decode=settings.decode if data.task == "detection" else None,

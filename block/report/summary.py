@@ -1,4 +1,4 @@
-"""The tables on the console: what went in, what came out."""
+"""Prints the tables of a run on the console: its data, its scores and the costs on a board."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,37 +14,37 @@ from esp32_deploy.arduino import boards, library
 from esp32_deploy.words import FIGURES, Task, colour_of
 
 COLOUR_WORDS = {"rgb": "RGB", "grayscale": "grayscale"}
-# more lost accuracy than this in going to int8 is worth a warning
+# A larger drop of the main figure from float32 to int8 causes a warning.
 NOTABLE_DROP = 0.01
 
 
 def describe_data(data: BlockData) -> None:
-    """Images, or objects on them, by class and split."""
+    """Prints the number of images, or of their objects, by class and split. Warns about unusable data."""
     detects = data.task == "detection"
     colour = COLOUR_WORDS[colour_of(data.channels)]
     say(f"Data: {sum(map(len, data.splits.values()))} images of {data.size}x{data.size} px, {colour}, for {data.task}")
     counts = {split: data.class_counts(split) for split in data.splits}
     rows = [[name, *(str(of_split[name]) for of_split in counts.values())] for name in data.classes]
     if detects:
-        rows.append(["images without", *(str(data.background_images(split)) for split in data.splits)])
+        rows.append(["images without objects", *(str(data.background_images(split)) for split in data.splits)])
     totals = ["images" if detects else "all", *(str(len(split)) for split in data.splits.values())]
     console.table([["objects" if detects else "class", *counts], *rows, totals])
     for text in data.warnings:
         warn(text)
     if data.dropped_boxes:
-        warn(f"{data.dropped_boxes} boxes were left out: they have no area in their image.")
+        warn(f"{data.dropped_boxes} boxes were left out, because they have no area inside their image.")
     for name in data.classes:
         if not counts["train"][name]:
-            warn(f"no training image shows {name!r}; the network cannot learn it.")
+            warn(f"no training image shows {name!r}. The network cannot learn this class.")
     if detects and not any(counts["validation"].values()):
         warn(
-            "no validation image shows an object: which epoch is best is decided by the loss alone, and F1 and the "
-            "threshold say nothing. Label some of its images."
+            "no validation image has a labelled object. The loss alone chooses the best epoch. F1 and threshold mean "
+            "nothing. Label objects in some validation images."
         )
 
 
 def describe_results(task: Task, library_name: str, outputs: Outputs, scores: SplitScores, costs: Footprint) -> None:
-    """The table of scores, the memory, and what to do next."""
+    """Prints the tables of scores, the costs on a board, and the next commands."""
     figures = FIGURES[task]
     main = figures[0]
     for split, by_runtime in scores.items():
@@ -57,7 +57,7 @@ def describe_results(task: Task, library_name: str, outputs: Outputs, scores: Sp
         console.table([head, *rows])
         drop = getattr(by_runtime[FLOAT32], main.name) - getattr(by_runtime[INT8], main.name)
         if drop > NOTABLE_DROP:
-            warn(f"int8 loses {drop:.1%} {main.title} on the {split} images.")
+            warn(f"quantization to int8 lowers {main.title} by {drop:.1%} on the {split} images.")
     say()
     describe_costs(costs)
     say()
@@ -65,35 +65,35 @@ def describe_results(task: Task, library_name: str, outputs: Outputs, scores: Sp
 
 
 def describe_costs(footprint: Footprint) -> None:
-    """What the model takes on a board, streamed and under TensorFlow Lite Micro."""
+    """Prints the computation and memory that the model needs on a board."""
     costs = footprint.as_dict()
     ram, flash = map(console.size_text, memory_bytes(costs))
-    work = f"{footprint.macs / 1e6:.1f} M multiply-accumulates an image"
-    say(f"On the board: {work}, {ram} of RAM, {flash} of flash for weights: {board_text(costs)}")
+    work = f"{footprint.macs / 1e6:.1f} M multiply-accumulates per image"
+    say(f"On the board: {work}, {ram} of RAM, {flash} of flash for weights. The model {board_text(costs)}")
     if footprint.stream:
         arena, model = console.size_text(footprint.tflm_arena_bytes), console.size_text(footprint.model_bytes)
-        say(f"  TensorFlow Lite Micro would take an arena of {arena} in one piece, and {model} of flash")
+        say(f"  TensorFlow Lite Micro would need an arena of {arena} in one piece, and {model} of flash")
 
 
 def describe_next(library_name: str, outputs: Outputs) -> None:
-    """What lies where, and the commands that one would give next."""
-    say(f"Everything lies in {outputs.directory}; metrics.json has all figures. Next:")
+    """Prints where the results are, and the next commands."""
+    say(f"All results are in {outputs.directory}. metrics.json has all figures. Next:")
     if outputs.report.exists():
-        say(f"  see what was learned           open {outputs.report} in a browser")
+        say(f"  see the results                open {outputs.report} in a browser")
     model = outputs.tflite_int8
     say(
-        f"  draw it on photos of yours     {console.command('-m', 'block', 'predict', model, 'PHOTO', '--out', 'seen')}"
+        f"  try it on your own photos      {console.command('-m', 'block', 'predict', model, 'PHOTO', '--out', 'seen')}"
     )
     library = outputs.library(library_name)
     if library.exists():
         say(f"  put it on the board            add {library} in the Arduino IDE: Sketch, Include Library, Add .ZIP")
-    say(f"  see what it costs, by layer    {console.command('-m', 'esp32_deploy', 'inspect', model)}")
+    say(f"  see the costs of each layer    {console.command('-m', 'esp32_deploy', 'inspect', model)}")
 
 
 def memory_bytes(costs: Mapping[str, Any]) -> tuple[int, int]:
-    """RAM and flash of the library on a board, without code, stack and the camera's frame.
+    """RAM and flash of the library on a board in bytes, without code, stack and the camera's frame.
 
-    The model runs as streamed rows, or else under TensorFlow Lite Micro.
+    `costs` is "footprint" of metrics.json. If it has no "stream", the library uses TensorFlow Lite Micro.
     """
     stream = costs["stream"]
     flash_bytes = stream["constant_bytes"] if stream else costs["model_bytes"]
@@ -101,16 +101,16 @@ def memory_bytes(costs: Mapping[str, Any]) -> tuple[int, int]:
 
 
 def board_text(costs: Mapping[str, Any]) -> str:
-    """Which memory of an ESP32 the model fits, beside the camera's frame."""
+    """Whether the model and the camera's frame fit an ESP32, as the end of a sentence about the model."""
     if boards.fits_without_psram((*_pieces(costs), costs["camera_frame_bytes"]), costs["frame_reader_bytes"]):
-        return "fits the internal memory of any ESP32, no PSRAM needed"
+        return "fits the internal memory of any ESP32 and needs no PSRAM"
     if memory_bytes(costs)[0] <= boards.PSRAM_BYTES:
         return "needs a board with PSRAM"
-    return "too large for an ESP32"
+    return "is too large for an ESP32"
 
 
 def _pieces(costs: Mapping[str, Any]) -> list[int]:
-    """Bytes of what the model asks a board for, each in one piece."""
+    """Sizes in bytes of the memory blocks that the model allocates on a board."""
     if costs["stream"]:
         return list(costs["stream"]["segments_bytes"])
     return [library.arena_memory_bytes(costs["tflm_arena_bytes"])]

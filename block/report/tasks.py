@@ -1,4 +1,4 @@
-"""What the page shows of a classifier and of a detector, where the two differ."""
+"""The parts of the report that differ between classification and detection."""
 
 import math
 from abc import ABC, abstractmethod
@@ -16,31 +16,31 @@ Rows = Sequence[gallery.Row]
 """predictions.csv."""
 
 BACKGROUND = "background"
-# how the filter of the page calls photos without any object
+# value of the page's filter for photos without objects
 NO_CLASS = "none"
-# a share that was counted on a sample lies within this many standard deviations of the true one, 19 times out of 20
+# half the width of a 95% confidence interval, in standard deviations
 DEVIATIONS = 1.96
 
 
 class TaskView(ABC):
-    """The parts of the page that depend on the task; `split` is the one that judges the model."""
+    """The parts of the page that depend on the task. `split` is the split that measures the model."""
 
     task: Task
     thing: str
-    """What is counted by class: photos or objects."""
+    """What is counted per class: photos or objects."""
     count_field: str
-    """The field of a class that holds how many there are."""
+    """The field of a class's scores with the number of its photos or objects."""
     class_columns: tuple[Figure, ...] = ()
-    """Figures of a class beside precision, recall and F1."""
+    """Figures per class in addition to precision, recall and F1."""
 
     @property
     def figures(self) -> tuple[Figure, ...]:
-        """The figures of the task, the main one first."""
+        """The figures of the task. The first one is the main figure."""
         return FIGURES[self.task]
 
-    def int8_loss(self, drop: float) -> str:
-        """How much of the main figure int8 loses, in words."""
-        return f"{drop:.3f} of {self.figures[0].title}"
+    def drop_text(self, drop: float) -> str:
+        """Names the main figure and by how much it drops."""
+        return f"{self.figures[0].title} by {drop:.3f}"
 
     @abstractmethod
     def threshold(self, metrics: Metrics) -> float:
@@ -48,48 +48,48 @@ class TaskView(ABC):
 
     @abstractmethod
     def verdict(self, metrics: Metrics, split: str) -> str:
-        """How good the int8 model is, for the first line of the page."""
+        """The main figure of the int8 model, for the first line of the page."""
 
     def interval(self, metrics: Metrics, split: str) -> tuple[float, float] | None:  # noqa: ARG002
-        """Where the accuracy on all photos of this kind lies; None where the task has no such figure."""
+        """The 95% confidence interval of the accuracy, each end from 0 to 1. None for detection."""
         return None
 
     @abstractmethod
     def answers(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-        """The confidence of each int8 answer (N,), and whether it was right (N,)."""
+        """The confidence of each int8 answer (N,), and 1 for each correct answer or else 0 (N,)."""
 
     @abstractmethod
     def confusion_names(self, classes: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Names of the rows of the confusion matrix, and the keys by which the filter of the page knows them."""
+        """The names of the confusion matrix's rows, and their values in the page's filter."""
 
     def sure(self, rows: Rows, split: str, threshold: float) -> dict[str, int] | None:  # noqa: ARG002
-        """How many photos are answered with confidence, and rightly; None where the task has no such answer."""
+        """Numbers of photos: all, those that reach the threshold, the correct ones of these. None for detection."""
         return None
 
     def more_charts(self, metrics: Metrics, threshold: float) -> dict[str, str]:  # noqa: ARG002
-        """Charts that only this task has, by name."""
+        """Charts that only this task has: SVG by name."""
         return {}
 
 
 class ClassifierView(TaskView):
-    """One class a photo."""
+    """Classification: one class per photo."""
 
     task: Task = "classification"
     thing = "photo"
     count_field = "images"
 
-    def int8_loss(self, drop: float) -> str:
-        return f"{drop:.1%} accuracy"
+    def drop_text(self, drop: float) -> str:
+        return f"accuracy by {100 * drop:.1f} percentage points"
 
     def threshold(self, metrics: Metrics) -> float:  # noqa: ARG002
         return DEFAULT_THRESHOLDS[self.task]
 
     def verdict(self, metrics: Metrics, split: str) -> str:
         accuracy = self.figures[0].text(metrics["scores"][split][INT8]["accuracy"])
-        return f"{accuracy} of {metrics['data'][split]['images']} {SPLIT_WORDS[split]} photos right"
+        return f"Accuracy {accuracy} on {metrics['data'][split]['images']} {SPLIT_WORDS[split]} photos"
 
     def interval(self, metrics: Metrics, split: str) -> tuple[float, float] | None:
-        """Wilson's interval."""
+        """The Wilson score interval."""
         count, share = metrics["data"][split]["images"], metrics["scores"][split][INT8]["accuracy"]
         spread = DEVIATIONS**2 / count
         middle = share + spread / 2
@@ -113,7 +113,7 @@ class ClassifierView(TaskView):
 
 
 class DetectorView(TaskView):
-    """Objects on a grid."""
+    """Detection: objects on a grid of cells."""
 
     task: Task = "detection"
     thing = "object"

@@ -1,1 +1,1 @@
-"""Generated C++ and recorded images in, a library that the Arduino IDE installs out."""
+"""Makes a library for the Arduino IDE from generated C++ and recorded images."""

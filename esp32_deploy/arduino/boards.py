@@ -1,24 +1,24 @@
-"""Camera boards: their memory, their wires, and the frame that a sketch asks the camera for."""
+"""Camera boards: their memory, their camera pins, and the frame size that a sketch sets."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
 
 LARGEST_BLOCK_BYTES = 110_000
-"""About the largest piece of internal RAM that an ESP32 gives at once, so the largest frame without PSRAM."""
+"""About the largest free block of an ESP32's internal RAM. It limits the frame without PSRAM."""
 FREE_BYTES = 200_000
-"""About what an ESP32 has free in internal RAM without Wi-Fi, once the camera's driver has its own buffers."""
+"""About the free internal RAM of an ESP32 without Wi-Fi, after the camera driver allocated its own buffers."""
 PSRAM_BYTES = 4 * 1024 * 1024
-"""What a program sees of the PSRAM of boards that have some."""
+"""The PSRAM that a program can address on a board with PSRAM."""
 
 
 @dataclass(frozen=True)
 class Board:
-    """Pins by the camera's names; `data` from D0 to D7 (Y2 to Y9), -1 where there is none."""
+    """Camera pins of a board, by the names of the camera. `data` is D0 to D7 (Y2 to Y9). -1: not connected."""
 
     macro: str
-    """What the sketch defines to choose it."""
+    """The macro that a sketch defines to choose this board."""
     settings: str
-    """The Arduino IDE's menu: board, and what else must be set."""
+    """The choices in the menu of the Arduino IDE: the board and other settings."""
     pwdn: int
     reset: int
     xclk: int
@@ -29,7 +29,7 @@ class Board:
     href: int
     pclk: int
     pull_ups: tuple[int, ...] = ()
-    """Camera pins that nothing else on the board pulls up: the processor must."""
+    """Camera pins without a pull-up resistor on the board. The processor pulls them up."""
 
 
 BOARDS = {
@@ -78,14 +78,14 @@ BOARDS = {
 
 @dataclass(frozen=True)
 class FrameSize:
-    """A size that the camera's driver knows as FRAMESIZE_`name`; width and height in px."""
+    """A frame size, FRAMESIZE_`name` in the camera driver; width and height in px."""
 
     name: str
     width: int
     height: int
 
     def frame_bytes(self, channels: int) -> int:
-        """Bytes of one frame: RGB565 for networks of three channels, grayscale for those of one."""
+        """Bytes of one frame: grayscale for a network with one channel, else RGB565."""
         return self.width * self.height * (1 if channels == 1 else 2)
 
 
@@ -98,19 +98,19 @@ FRAME_SIZES = (
     FrameSize("QVGA", 320, 240),
     FrameSize("VGA", 640, 480),
 )
-"""By bytes."""
+"""Sorted by bytes."""
 
 
 def fits_without_psram(pieces: Collection[int], others_bytes: int) -> bool:
-    """Whether internal RAM has room for pieces of so many bytes, the camera's frame among them, and for the rest."""
+    """Whether internal RAM has room for `pieces` (bytes of each, the camera's frame included) and `others_bytes`."""
     return max(pieces) <= LARGEST_BLOCK_BYTES and sum(pieces) + others_bytes <= FREE_BYTES
 
 
 def frame_sizes(size: int, channels: int, resize: str) -> tuple[FrameSize, FrameSize]:
-    """The frame for a network of `size` px with PSRAM and the one without: the smallest that is no smaller.
+    """Frame sizes with and without PSRAM for a network of `size` px: the smallest frame that is at least as high.
 
-    A network that sees a squeezed or framed picture was trained on wide ones, and gets wide ones: a square frame is
-    for those that see the centre.
+    Without PSRAM the frame may be smaller, because it must fit in LARGEST_BLOCK_BYTES. Square frames are only for
+    networks that see the centre ("crop"). The others were trained on whole wide pictures, and get wide frames.
     """
     fitting = [frame for frame in FRAME_SIZES if resize == "crop" or frame.width != frame.height]
     large = next((frame for frame in fitting if frame.height >= size), fitting[-1])

@@ -1,6 +1,6 @@
-"""An Arduino library around a model: `package` writes the zip that the Arduino IDE takes.
+"""Makes an Arduino library from a model: `package` writes a zip for the Arduino IDE.
 
-Everything in it follows from the .tflite, deploy.json and the choices made: the same zip, byte for byte.
+The zip depends only on the .tflite, deploy.json and the options: the same inputs give the same bytes.
 """
 
 import json
@@ -41,21 +41,21 @@ AUTHOR = "The ESP32 vision block contributors"
 URL = "https://docs.espressif.com/projects/arduino-esp32/en/latest/libraries.html"
 TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "library"
 USE_TFLM = "Package it with --runtime tflm instead."
-# of a manifest's figures, those that say how good the network is
+# The figures of a manifest that tell how good the network is.
 QUALITY_FIGURES = ("accuracy", "loss", "f1", "precision", "recall")
 
 MOST_DETECTIONS = 64
 SUM_BYTES = 4
-"""Of kernels/pixels.h; three for a pixel."""
+"""Bytes of a sum in kernels/pixels.h, which keeps three sums per pixel."""
 
-# one part in so many is added to the arena measured here: kernels differ by processor
+# An eighth is added to the arena that was measured on this machine, because kernels differ by processor.
 ARENA_MARGIN = 8
 ARENA_ALIGNMENT_BYTES = 16
 
-# how TensorFlow Lite Micro's resolver calls an operator, where it is not the words of its name
+# Methods of TensorFlow Lite Micro's resolver that are not named by the rule in `resolver_method`.
 RESOLVER_METHODS = {"BATCH_MATMUL": "AddBatchMatMul", "PADV2": "AddPadV2"}
 
-# of zip's own calendar: a library made later is not another one
+# The earliest time that a zip can hold. A fixed time makes the zip independent of when it is written.
 ZIP_TIME = (1980, 1, 1, 0, 0, 0)
 ZIP_FILE_MODE = 0o644
 UNIX = 3
@@ -63,18 +63,19 @@ UNIX = 3
 
 @dataclass(frozen=True)
 class Package:
-    """A library that was written, and what it takes on a board."""
+    """A library that was written, and its memory on a board."""
 
     path: Path
     name: str
     files: int
     zip_bytes: int
     ram_bytes: int
-    """For the network's rows or the interpreter's arena, and for reading frames; without a few hundred of stack."""
+    """RAM of the network's rows or of the interpreter's arena, and of reading frames. A few hundred bytes of stack are
+    not included."""
     frame_bytes: int
-    """Of the frame that the Camera sketch asks for without PSRAM."""
+    """Bytes of the Camera sketch's frame without PSRAM."""
     refusal: str | None
-    """Why the compiler cannot stream the model, where the library took the interpreter for that reason."""
+    """Why the compiler cannot stream the model, if the library uses the interpreter for that reason."""
 
 
 def package(
@@ -88,17 +89,17 @@ def package(
 ) -> Package:
     """Writes the Arduino library of an int8 .tflite as the zip `out`.
 
-    `manifest` says what the model does not (labels, how images were made square, threshold, figures); without one,
-    deploy.json or labels.txt beside the model. `samples` (N, height, width, channels), float in 0..1, uint8 or int8,
-    are what the self-test runs; without them, seeded patterns. Without a `runtime` the library streams rows, and takes
-    the interpreter where the compiler cannot stream the model.
+    `manifest` holds what the model does not contain: labels, how images were made square, threshold, figures. Without
+    one, deploy.json or labels.txt beside the model is read. `samples` (N, height, width, channels), float in 0..1,
+    uint8 or int8, are the images of the self-test. Without them, it uses seeded patterns. `runtime` None streams rows
+    if the compiler supports the model, and else uses the interpreter. `out` is written completely or not at all.
 
-    Raises GraphError for a model that cannot be served, ManifestError, MeaningError, SamplesError or LibraryError for
-    what does not fit it, and TflmError where TensorFlow Lite Micro, whose outputs the self-test expects, does not run.
-    All are DeployErrors. `out` is written whole or not at all.
+    Raises GraphError for a model that is not supported; ManifestError, MeaningError, SamplesError or LibraryError for
+    arguments that do not fit the model; TflmError if TensorFlow Lite Micro, whose outputs the self-test expects, does
+    not run the model. All are DeployErrors.
     """
     if board not in BOARDS:
-        raise LibraryError(f"Board {board!r} is not known; choose from {', '.join(BOARDS)}.")
+        raise LibraryError(f"Board {board!r} is not known. Choose from {', '.join(BOARDS)}.")
     content = model.read_bytes()
     graph = graphs.parse(content, str(model))
     servable.check_ends(graph)
@@ -139,7 +140,7 @@ def package(
 
 
 def _compiled(graph: Graph, name: str, runtime: Runtime | None) -> tuple[Compiled | None, str | None]:
-    """The streamed model, or None with the compiler's reason; raises GraphError where streaming was asked for."""
+    """The compiled model, or None and the reason. Raises GraphError if `runtime` is "stream" but impossible."""
     if runtime == "tflm":
         return None, None
     try:
@@ -151,13 +152,13 @@ def _compiled(graph: Graph, name: str, runtime: Runtime | None) -> tuple[Compile
 
 
 def frame_reader_bytes(shape: tuple[int, int, int]) -> int:
-    """What the library's object holds beside the network: a row of sums and a row of the input."""
+    """Bytes that the library's object holds to read frames: a row of sums and a row of the input."""
     _, width, channels = shape
     return width * (3 * SUM_BYTES + channels)
 
 
 def _values(graph: Graph, meant: Meaning, name: str, board: str) -> dict[str, Any]:
-    """What the templates show of a model, whichever the runtime."""
+    """The template values that do not depend on the runtime."""
     size, _, channels = meant.input_shape
     large, small = boards.frame_sizes(size, channels, meant.resize)
     detects = meant.task == "detection"
@@ -181,8 +182,8 @@ def _values(graph: Graph, meant: Meaning, name: str, board: str) -> dict[str, An
         "version": LIBRARY_VERSION,
         "author": AUTHOR,
         "url": URL,
-        "sentence": f"Finds {named} in camera frames." if detects else f"Tells whether a camera sees {named}.",
-        "paragraph": "A neural network for the ESP32-CAM and boards like it, with sketches that try it out.",
+        "sentence": f"Finds {named} in camera frames." if detects else f"Recognises {named} in camera frames.",
+        "paragraph": "A neural network for the ESP32-CAM and similar boards, with example sketches.",
         "board": BOARDS[board].macro,
         "board_settings": BOARDS[board].settings,
         "boards": list(BOARDS.values()),
@@ -194,7 +195,7 @@ def _values(graph: Graph, meant: Meaning, name: str, board: str) -> dict[str, An
 
 
 def _figures(manifest: Manifest) -> list[tuple[str, str]]:
-    """How good the int8 network is, as far as the manifest says, for people."""
+    """The manifest's accuracy figures of the int8 network, as pairs of name and text."""
     known = manifest.figures
     measured_on = f" ({known['split']}, {known['images']} images)" if {"split", "images"} <= known.keys() else ""
     return [
@@ -205,13 +206,13 @@ def _figures(manifest: Manifest) -> list[tuple[str, str]]:
 
 
 def _enumerated(labels: tuple[str, ...], most: int = 8) -> str:
-    """Labels in a sentence."""
+    """The labels as a list for a sentence, at most `most` of them by name."""
     shown = list(labels) if len(labels) <= most else [*labels[:most], f"{len(labels) - most} more"]
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} or {shown[-1]}"
 
 
 def _texts(name: str, values: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, str]:
-    """Every text of the library by its path below the top folder."""
+    """All text files of the library, by their path in the library's folder."""
     kernels = ["error", "pixels", *(["decode"] if values["detects"] else [])]
     kernels += ["requantize", "softmax"] if values["softmax"] else []
     templates = {
@@ -245,7 +246,7 @@ def _environment() -> Environment:
 
 
 def cpp_literal(text: str) -> str:
-    """A text as a C++ string; what does not print, or means something to the compiler, becomes octal."""
+    """A text as a C++ string literal. Quotes, backslashes, question marks and unprintable characters become octal."""
     escaped = "".join(
         character
         if character.isprintable() and character not in '"\\?'
@@ -256,7 +257,7 @@ def cpp_literal(text: str) -> str:
 
 
 def _interpreter_sources(graph: Graph, model_file: bytes, values: Mapping[str, Any]) -> dict[str, str]:
-    """The model for the interpreter of the esp32 core, by path in the library's src folder."""
+    """Source files that run the model on the esp32 core's interpreter, by their path in the library's src folder."""
     known = {
         **values,
         "operators": [resolver_method(name) for name in graph.operator_names],
@@ -269,15 +270,15 @@ def _interpreter_sources(graph: Graph, model_file: bytes, values: Mapping[str, A
 
 
 def resolver_method(operator: str) -> str:
-    """What adds an operator to TensorFlow Lite Micro's resolver: CONV_2D is AddConv2D."""
+    """The method of TensorFlow Lite Micro's resolver that adds an operator: AddConv2D for CONV_2D."""
     words = operator.split("_")
-    # POOL_2D is Pool2D: a word that begins with a digit keeps its capitals
+    # POOL_2D becomes Pool2D: a word that begins with a digit keeps its capitals.
     joined = "".join(word if word[0].isdigit() else word.capitalize() for word in words)
     return RESOLVER_METHODS.get(operator, f"Add{joined}")
 
 
 def arena_memory_bytes(arena_bytes: int) -> int:
-    """What a board sets aside for an arena of so many bytes here."""
+    """Bytes that a board reserves for an arena of `arena_bytes` measured on this machine."""
     return math.ceil(arena_bytes * (1 + 1 / ARENA_MARGIN) / ARENA_ALIGNMENT_BYTES) * ARENA_ALIGNMENT_BYTES
 
 
@@ -286,12 +287,12 @@ def _json(manifest: Manifest) -> str:
 
 
 def _as_bytes(values: np.ndarray) -> list[np.ndarray]:
-    """int8 as unsigned bytes, one flat array for each image."""
+    """int8 values as unsigned bytes (value + 128), one flat array per image."""
     return list(bytes_from_int8(values).reshape(len(values), -1))
 
 
 def _zipped(name: str, files: Mapping[str, bytes]) -> bytes:
-    """A zip of one folder, the same for the same files."""
+    """A zip with one folder `name`. The same files give the same bytes."""
     buffer = BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for path in sorted(files):

@@ -1,1 +1,1 @@
-"""A .tflite file to C++ that streams rows: read, check, lower, plan, emit."""
+"""Compiles a .tflite file to C++ that streams rows: read, check, lower, plan, emit."""

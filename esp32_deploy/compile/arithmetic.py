@@ -1,7 +1,8 @@
-"""TensorFlow Lite Micro's int8 arithmetic, exactly: multipliers, rounding, padding, scales.
+"""TensorFlow Lite Micro's int8 arithmetic, bit for bit: multipliers, rounding, padding, scales.
 
-Source: the reference kernels of TensorFlow Lite Micro with double rounding (its default). float32 and double are
-kept apart as there, because a scale formed in the other precision moves outputs by one step. Arrays are int64.
+The source is the reference kernels of TensorFlow Lite Micro with double rounding, its default. Each scale is computed
+in float32 or double as in the source, because the other precision can change an output by one step. Arrays are int64.
+Functions in kernels/requantize.h bear the same names as here.
 """
 
 import math
@@ -9,20 +10,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from esp32_deploy.words import SCORE_STEPS
+
 INT8_MIN, INT8_MAX = -128, 127
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
 
-# ADD brings both inputs to a common scale with this many bits to spare
+# extra bits of the common scale to which ADD brings both inputs
 ADD_LEFT_SHIFT = 20
 
-# Q5.26: five integer bits for the difference to the largest logit
+# softmax scales the differences to the largest logit to Q5.26: five integer bits
 SOFTMAX_INTEGER_BITS = 5
 SOFTMAX_FRACTION_BITS = 31 - SOFTMAX_INTEGER_BITS
 FINEST_LOGITS = 2**-SOFTMAX_FRACTION_BITS
-"""Softmax takes no finer steps between logits."""
+"""The smallest scale of logits that softmax supports."""
 
-PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / 256, INT8_MIN
-"""Of every softmax's output."""
+PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / SCORE_STEPS, INT8_MIN
+"""Scale and zero point of every softmax output."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Multiplier:
 
 
 def round_away(value: float) -> int:
-    """To the nearest integer, halves away from zero, as C's round()."""
+    """Rounds to the nearest integer, halves away from zero, like C's round()."""
     whole, rest = divmod(abs(value), 1)
     rounded = int(whole) + (rest >= 0.5)
     return rounded if value >= 0 else -rounded
@@ -50,7 +53,7 @@ def quantize_multiplier(factor: float) -> Multiplier:
 
 
 def rounding_divide(values: np.ndarray, exponent: int) -> np.ndarray:
-    """values / 2^exponent, halves away from zero."""
+    """values / 2^exponent. Halves round away from zero."""
     if exponent == 0:
         return values
     mask = (1 << exponent) - 1
@@ -58,24 +61,24 @@ def rounding_divide(values: np.ndarray, exponent: int) -> np.ndarray:
     return (values >> exponent) + ((values & mask) > threshold)
 
 
-def high_multiply(values: np.ndarray, factors: np.ndarray | int) -> np.ndarray:
-    """The upper half of twice the 64-bit product, halves up: (a * b + 2^30) >> 31."""
+def rounding_multiply_high(values: np.ndarray, factors: np.ndarray | int) -> np.ndarray:
+    """(a * b + 2^30) >> 31: the upper half of the doubled product. Halves round up."""
     return (values * factors + (1 << 30)) >> 31
 
 
 def requantize(values: np.ndarray, multiplier: Multiplier) -> np.ndarray:
-    """values * multiplier with two roundings: to the product's upper half, then to the exponent."""
+    """values * multiplier, rounded twice: for the product's upper half, then for the division by 2^-exponent."""
     left, right = max(multiplier.exponent, 0), max(-multiplier.exponent, 0)
-    return rounding_divide(high_multiply(values << left, multiplier.mantissa), right)
+    return rounding_divide(rounding_multiply_high(values << left, multiplier.mantissa), right)
 
 
 def convolution_factors(input_scale: float, weight_scales: tuple[float, ...], output_scale: float) -> list[float]:
-    """input * weight / output, in double from left to right, one for every weight scale."""
+    """input * weight / output for every weight scale, computed in double from left to right."""
     return [input_scale * scale / output_scale for scale in weight_scales]
 
 
 def dense_factors(input_scale: float, weight_scales: tuple[float, ...], output_scale: float) -> list[float]:
-    """Like convolutions, but with a single weight scale the product is rounded to float32 first."""
+    """The factors of a dense layer. With a single weight scale, the product is rounded to float32 first."""
     if len(weight_scales) > 1:
         return convolution_factors(input_scale, weight_scales, output_scale)
     product = np.float32(input_scale) * np.float32(weight_scales[0])
@@ -83,7 +86,7 @@ def dense_factors(input_scale: float, weight_scales: tuple[float, ...], output_s
 
 
 def activation_range(activation: str, scale: float, zero_point: int) -> tuple[int, int]:
-    """Lowest and highest int8 that a fused activation lets through."""
+    """The lowest and highest int8 output of a fused activation."""
     bounds = {"NONE": (None, None), "RELU": (0, None), "RELU6": (0, 6), "RELU_N1_TO_1": (-1, 1)}
     low, high = bounds[activation]
     return (
@@ -97,7 +100,7 @@ def _quantized(value: float, scale: float, zero_point: int) -> int:
 
 
 def same_padding(extent: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Cells before and after so that ceil(extent / stride) windows fit; the odd one goes after."""
+    """Padding before and after, for ceil(extent / stride) windows. An odd cell of padding goes after."""
     outputs = -(-extent // stride)
     total = max((outputs - 1) * stride + kernel - extent, 0)
     return total // 2, total - total // 2
@@ -105,7 +108,7 @@ def same_padding(extent: int, kernel: int, stride: int) -> tuple[int, int]:
 
 @dataclass(frozen=True)
 class AddScaling:
-    """ADD's three multipliers: of either input, left shifted, and of the sum."""
+    """ADD's three multipliers: one for each input after the left shift, and one for the sum."""
 
     first: Multiplier
     second: Multiplier
@@ -113,7 +116,7 @@ class AddScaling:
 
 
 def add_scaling(first_scale: float, second_scale: float, output_scale: float) -> AddScaling:
-    """Both inputs are brought to twice the larger scale; scales are float32 values, the rest is double."""
+    """The multipliers that bring both inputs to twice the larger scale. Scales are float32, the rest is double."""
     twice = 2.0 * max(first_scale, second_scale)
     return AddScaling(
         quantize_multiplier(first_scale / twice),
@@ -123,14 +126,14 @@ def add_scaling(first_scale: float, second_scale: float, output_scale: float) ->
 
 
 def add(first: np.ndarray, second: np.ndarray, scaling: AddScaling) -> np.ndarray:
-    """Sum of two zero-point-free inputs in steps of the output, without its zero point."""
+    """The sum in steps of the output scale. Inputs and result are without their zero points."""
     left = requantize(first << ADD_LEFT_SHIFT, scaling.first)
     right = requantize(second << ADD_LEFT_SHIFT, scaling.second)
     return requantize(left + right, scaling.total)
 
 
 def mean_multiplier(input_scale: float, output_scale: float, cells: int) -> Multiplier:
-    """The factor of a sum over `cells`: the division is folded in, truncated, with as many bits as fit."""
+    """The factor that turns a sum over `cells` into their mean. It is truncated, with as many bits as fit."""
     scale = quantize_multiplier(input_scale / output_scale)
     shift = min(cells.bit_length() - 1, 32, 31 + scale.exponent)
     return Multiplier((scale.mantissa << shift) // cells, scale.exponent - shift)
@@ -138,14 +141,14 @@ def mean_multiplier(input_scale: float, output_scale: float, cells: int) -> Mult
 
 @dataclass(frozen=True)
 class SoftmaxScaling:
-    """Softmax's multiplier of differences to the largest logit, and the least difference that still counts."""
+    """The multiplier of differences to the largest logit. Below `least_difference` the probability is 0."""
 
     multiplier: Multiplier
     least_difference: int
 
 
 def softmax_scaling(input_scale: float, beta: float) -> SoftmaxScaling:
-    """Differences become Q5.26; below `least_difference` the result is zero."""
+    """The scaling that brings differences of logits to Q5.26."""
     multiplier = quantize_multiplier(min(beta * input_scale * (1 << SOFTMAX_FRACTION_BITS), float(INT32_MAX)))
     radius = math.floor(((1 << SOFTMAX_INTEGER_BITS) - 1) * (1 << SOFTMAX_FRACTION_BITS) / 2**multiplier.exponent)
     return SoftmaxScaling(multiplier, -radius)

@@ -1,4 +1,4 @@
-"""A .tflite file to C++ in one call: read, check, lower, plan, emit."""
+"""Compiles a .tflite file to C++ in one call: read, check, lower, plan, emit."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from esp32_deploy.compile.schedule import Schedule
 
 @dataclass(frozen=True)
 class Compiled:
-    """A model in every form that it passes through."""
+    """A compiled model: its graph, its schedule and its C++ source."""
 
     graph: Graph
     schedule: Schedule
@@ -25,14 +25,16 @@ class Compiled:
 
 
 def compile_file(path: Path, name: str) -> Compiled:
-    """Compiles a model for the namespace `name`; raises GraphError for what cannot be served, StreamError where that
-    is only because it cannot stream.
+    """Compiles a .tflite file to C++ in the namespace `name`.
+
+    Raises GraphError for a model that is not supported, and its subclass StreamError for one that only the streaming
+    compiler does not support.
     """
     return compile_graph(graph.read(path), name)
 
 
 def compile_graph(model: Graph, name: str) -> Compiled:
-    """The same for a model that was read."""
+    """Compiles a graph, as `compile_file` does."""
     servable.check(model)
     plan = schedule.plan(lower.lower(model))
-    return Compiled(model, plan, emit.emit(plan, name, model.file_bytes, f"A network that streams rows: {name}."), name)
+    return Compiled(model, plan, emit.emit(plan, name, model.file_bytes, f"{name}: the network, run row by row."), name)

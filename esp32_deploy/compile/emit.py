@@ -1,6 +1,6 @@
-"""Program and schedule to C++: constants, tables, and the kernels that read them, all in the library's namespace.
+"""Writes a program and its schedule as C++: constants, tables and kernels, all in the library's namespace.
 
-Weights are reordered for the kernels' inner loops; zero points and biases are in the requantization's constants.
+Weights are reordered for the inner loops of the kernels. Requantization constants contain zero points and biases.
 """
 
 import textwrap
@@ -23,25 +23,25 @@ KERNELS = "kernels"
 KERNEL_NAMESPACE = "esp32_deploy"
 
 BLOCK_CHANNELS = 4
-"""Of kernels/pointwise.h."""
+"""Output channels of a block of weights; as in kernels/pointwise.h."""
 FORMS = ("rising", "two_sided", "exact")
-"""Of kernels/requantize.h."""
+"""Forms of requantization; as in kernels/requantize.h."""
 LINE_CHARACTERS = 116
 
 NETWORK_KERNELS = ("convolution", "depthwise", "elementwise", "pointwise", "pool", "requantize", "softmax", "stream")
-"""What a streaming network is made of; the other kernels are for what surrounds it."""
+"""Kernels of a streamed network. The other kernels read frames and decode outputs."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """The files of a model by their path in the library's src folder."""
+    """The source files of a model, by their path in the library's src folder."""
 
     files: dict[str, str]
     constant_bytes: int
 
 
 def emit(schedule: Schedule, name: str, file_bytes: int, title: str) -> Source:
-    """C++ for a schedule; `name` is the namespace and the start of file names."""
+    """C++ for a schedule. `name` is the namespace and the prefix of file names; `title` is the first comment."""
     emitter = _Emitter(schedule)
     for layer in schedule.program.layers:
         emitter.add_layer(layer)
@@ -56,7 +56,7 @@ def emit(schedule: Schedule, name: str, file_bytes: int, title: str) -> Source:
 
 
 def kernel_files(kernels: Iterable[str], name: str) -> dict[str, str]:
-    """Headers of the kernels named, in the library's namespace, by their path in its src folder."""
+    """Headers of the given kernels in the namespace `name`, by their path in the library's src folder."""
     return {
         f"{KERNELS}/{kernel}.h": (HERE / KERNELS / f"{kernel}.h")
         .read_text(encoding="utf-8")
@@ -75,7 +75,7 @@ class _Emitter:
         self.rings = {plane: number for number, plane in enumerate(sorted(schedule.buffers))}
 
     def values(self) -> dict[str, Any]:
-        """What the templates show."""
+        """Values for the templates."""
         schedule = self.schedule
         parts: list[str] = []
         stages = [self.stage(number, stage, parts) for number, stage in enumerate(schedule.stages)]
@@ -106,7 +106,7 @@ class _Emitter:
         }
 
     def uses(self) -> dict[str, bool]:
-        """The kernels that the network needs, by the names that they ask for."""
+        """Whether the network needs each kernel feature, by the names in the kernels' `Uses`."""
         layers = self.program.layers
         kinds = {layer.kind for layer in layers}
         depthwise = [layer for layer in layers if layer.kind == "depthwise"]
@@ -121,7 +121,7 @@ class _Emitter:
         }
 
     def add_layer(self, layer: Layer) -> None:
-        """The constants and the parameters of a layer."""
+        """Adds the constants and the parameters of a layer."""
         emitters: dict[str, tuple[str, Callable[[Layer], str]]] = {
             "pointwise": ("Pointwise", self.pointwise),
             "convolution": ("Convolution", self.convolution),
@@ -146,7 +146,7 @@ class _Emitter:
         return self.product(layer, weights.reshape(len(weights), -1))
 
     def product(self, layer: Layer, weights: np.ndarray) -> str:
-        """Weights (out, in) as blocks of output channels [block][in][4]."""
+        """A Pointwise for weights (out, in), stored in blocks of output channels [block][in][4]."""
         outputs, inputs = weights.shape
         padded = np.zeros((-(-outputs // BLOCK_CHANNELS) * BLOCK_CHANNELS, inputs), np.int8)
         padded[:outputs] = weights
@@ -230,7 +230,7 @@ class _Emitter:
         parts = [exact.scaling.first, exact.scaling.second, exact.scaling.total]
         weights = [0, 0] if fast is None else [fast.first, fast.second]
         zeros = [exact.first_zero, exact.second_zero]
-        if self.is_swapped(layer):  # what flows through the stage comes first
+        if self.is_swapped(layer):  # the kernel expects the row of the stage first
             parts[:2], weights, zeros = parts[1::-1], weights[::-1], zeros[::-1]
         return initializer(
             first=weights[0],
@@ -248,6 +248,7 @@ class _Emitter:
         )
 
     def is_swapped(self, layer: Layer) -> bool:
+        """Whether the first operand of an addition is the residual, not the row of the stage."""
         for stage in self.schedule.stages:
             for place, step in enumerate(stage.steps):
                 if step.number == layer.number:
@@ -336,12 +337,12 @@ class _Emitter:
 
 
 def initializer(**fields: object) -> str:
-    """A C++ struct with its fields named, in the order of their declaration: two swapped fields do not compile."""
+    """A C++ initializer with named fields. They must be in the order of their declaration, or C++ does not compile."""
     return f"{{{', '.join(f'.{name} = {_literal(value)}' for name, value in fields.items())}}}"
 
 
 def softmax_parameters(scaling: SoftmaxScaling) -> str:
-    """The Softmax of kernels/softmax.h."""
+    """The initializer of a Softmax, declared in kernels/softmax.h."""
     return initializer(
         mantissa=scaling.multiplier.mantissa,
         least_difference=scaling.least_difference,
@@ -354,19 +355,19 @@ def _literal(value: object) -> str:
 
 
 def requantization_constants(exact: ExactRequantization, fast: FastRequantization | None) -> np.ndarray:
-    """(channels, constants) int32 as the forms in kernels/requantize.h read them, zeros to the end of a block."""
+    """Constants (channels, constants) int32 for the forms in kernels/requantize.h."""
     if fast is None:
         columns = [exact.bias, exact.mantissa, exact.exponent]
     elif fast.zero is None or fast.below is None:
         columns = [fast.offset, fast.factor]
     else:
         columns = [fast.offset, fast.factor, fast.zero, -fast.below]
-    # offsets are added modulo 2^32
+    # The kernels add offsets modulo 2^32.
     return np.stack(columns, axis=1).astype(np.int64).astype(np.uint32).view(np.int32)
 
 
 def _form(layer: Layer) -> str | None:
-    """How a layer's sums become bytes; None for layers without weights."""
+    """The form of a layer's requantization; None for layers without weights."""
     if not isinstance(layer.parameters, Convolution):
         return None
     fast = layer.parameters.fast
@@ -379,7 +380,7 @@ def _convolution(layer: Layer) -> Convolution:
 
 
 def _comment(text: str) -> str:
-    """A tensor's name as it may stand in a comment: it can hold anything, a backslash at its end included."""
+    """A tensor's name, made safe for a C++ comment. A final backslash, for example, would continue the comment."""
     return "".join(character if character.isalnum() or character in " _./;:-" else "?" for character in text)
 
 
@@ -390,11 +391,11 @@ def _place(place: Place) -> str:
 NO_STEP = initializer(
     parameters="nullptr", channels=0, plane=0, residual=0, operation="Operation::none", into="Into::target"
 )
-"""The window of a stage that has none."""
+"""The step that stands for the window of a stage without one."""
 
 
 def wrapped_code(code: str) -> str:
-    """C++ in lines of an even length, broken between its tokens; the first line's indent grows by four."""
+    """C++ code broken between tokens into lines of at most LINE_CHARACTERS. Later lines are indented by four more."""
     indent = " " * (len(code) - len(code.lstrip()) + 4)
     lines = textwrap.wrap(
         code, LINE_CHARACTERS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
@@ -403,10 +404,10 @@ def wrapped_code(code: str) -> str:
 
 
 def wrapped(values: np.ndarray) -> str:
-    """Whole numbers as C++ reads them in lines of an even length."""
+    """Integers as C++ literals, in lines of at most LINE_CHARACTERS."""
     lines, line = [], "   "
     for value in values.ravel().tolist():
-        # the most negative number has no literal of its own in C++
+        # C++ has no literal for the most negative number.
         text = f" {value}," if value != -(2**31) else " INT32_MIN,"
         if len(line) + len(text) > LINE_CHARACTERS:
             lines.append(line)

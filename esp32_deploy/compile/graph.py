@@ -1,6 +1,6 @@
-"""A .tflite as a small typed graph: tensors, operators, quantization. The only place that knows flatbuffers.
+"""Reads a .tflite into a small typed graph: tensors, operators, quantization. Only this module uses flatbuffers.
 
-Reading is apart from refusing: any model of one subgraph is read, `servable.check` says what can be compiled.
+It reads any model with one subgraph. `servable.check` decides whether the model can be compiled.
 """
 
 import struct
@@ -16,10 +16,10 @@ from esp32_deploy.errors import DeployError
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
-# what constants of a servable model are made of; other types are kept as bytes only
+# Types of the constants of a supported model. For other types only the size is read.
 ARRAY_TYPES = {"INT8": "<i1", "UINT8": "<u1", "INT32": "<i4", "INT64": "<i8", "FLOAT32": "<f4"}
 
-# the operator's options table in the file, by operator
+# The options table of each operator in the file.
 OPTIONS_TABLES = {
     "CONV_2D": "Conv2DOptions",
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
@@ -31,7 +31,7 @@ OPTIONS_TABLES = {
     "SOFTMAX": "SoftmaxOptions",
 }
 
-# what the flatbuffers reader raises when offsets or lengths in a file are wrong: it checks nothing itself
+# Errors that the flatbuffers reader raises if offsets or lengths in a file are wrong. The reader checks nothing itself.
 READER_ERRORS = (
     struct.error,
     ValueError,
@@ -46,44 +46,44 @@ READER_ERRORS = (
 
 
 class GraphError(DeployError):
-    """A file that is no TensorFlow Lite model, one that cannot be read, or one that cannot be served."""
+    """The file is not a TensorFlow Lite model, is damaged, or holds an unsupported model."""
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor: shape in TensorFlow's order (NHWC), type such as INT8, scales and zero points (empty in float)."""
+    """One tensor: shape in NHWC order, type such as INT8, scales and zero points (empty for float)."""
 
     name: str
     shape: tuple[int, ...]
     type: str
     scales: tuple[float, ...]
-    """float32 values; one for the tensor, or one for every index of `quantized_axis`."""
+    """float32 values: one for the tensor, or one per index of `quantized_axis`."""
     zero_points: tuple[int, ...]
     constant_bytes: int
     quantized_axis: int = 0
     is_dynamic: bool = False
-    """A dimension is left open in the file."""
+    """Whether a dimension has no fixed size in the file."""
     data: np.ndarray | None = field(default=None, repr=False, compare=False)
-    """A constant's values in its shape; None for activations and for types other than ARRAY_TYPES."""
+    """A constant's values, with the tensor's shape; None for activations and for types not in ARRAY_TYPES."""
     index: int = -1
-    """Place in the file's list of tensors: what tells two tensors apart."""
+    """Position in the file's list of tensors. It identifies the tensor."""
 
     @property
     def is_constant(self) -> bool:
-        """Weights and biases lie in the file; activations come into being when the model runs."""
+        """Whether the file holds the tensor's values, as for weights and biases. Activations are computed."""
         return self.constant_bytes > 0
 
 
 @dataclass(frozen=True)
 class Options:
-    """An operator's options; those that it does not have keep these defaults."""
+    """An operator's options. Options that an operator does not have keep these defaults."""
 
     padding: str = "VALID"
     stride: tuple[int, int] = (1, 1)
     """Rows, columns."""
     dilation: tuple[int, int] = (1, 1)
     window: tuple[int, int] = (1, 1)
-    """Rows and columns of a pool's window."""
+    """Rows and columns of a pooling window."""
     activation: str = "NONE"
     keep_dims: bool = False
     beta: float = 1.0
@@ -91,7 +91,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator with its tensors; an input left out is None."""
+    """One operator with its tensors. An omitted input is None."""
 
     name: str
     inputs: tuple[Tensor | None, ...]
@@ -100,9 +100,9 @@ class Operator:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates for one image, counted for convolutions, dense layers and products of matrices."""
+        """Multiply-accumulates for one image. Counted for convolutions, dense layers and matrix products, else 0."""
         if self.name == "BATCH_MATMUL" and self.inputs[0] is not None and self.inputs[1] is not None:
-            # (M, K) and (K, N), either of them perhaps transposed, to (M, N)
+            # (M, K) times (K, N) gives (M, N). Either factor may be transposed.
             sizes = prod(self.inputs[0].shape) * prod(self.inputs[1].shape), prod(self.outputs[0].shape)
             return sizes[1] * isqrt(sizes[0] // sizes[1]) if sizes[1] else 0
         if self.name not in CONVOLUTIONS or self.inputs[1] is None:
@@ -120,7 +120,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Graph:
-    """A model's only subgraph, operators in the order they run."""
+    """A model's only subgraph, with its operators in the order of execution."""
 
     operators: tuple[Operator, ...]
     inputs: tuple[Tensor, ...]
@@ -129,7 +129,7 @@ class Graph:
 
     @cached_property
     def operator_names(self) -> list[str]:
-        """The different operators, sorted: what a board's interpreter must know."""
+        """The names of all operators, sorted, each once. A board's interpreter must register them."""
         return sorted({operator.name for operator in self.operators})
 
     @property
@@ -139,18 +139,18 @@ class Graph:
 
     @property
     def constant_bytes(self) -> int:
-        """Bytes of everything that the operators are given, each tensor once."""
+        """Bytes of all constant inputs of the operators, each tensor counted once."""
         tensors = {tensor.index: tensor for operator in self.operators for tensor in operator.inputs if tensor}
         return sum(tensor.constant_bytes for tensor in tensors.values())
 
 
 def read(path: Path) -> Graph:
-    """Reads a .tflite file; raises GraphError when it is not one or has not exactly one subgraph."""
+    """Reads a .tflite file. Raises GraphError if it is not one, is damaged, or does not have exactly one subgraph."""
     return parse(path.read_bytes(), str(path))
 
 
 def parse(content: bytes, name: str) -> Graph:
-    """Reads a .tflite from memory; `name` stands in error messages."""
+    """Reads a .tflite from memory. `name` appears in error messages. Raises GraphError as `read` does."""
     if content[4:8] != b"TFL3":
         raise GraphError(f"{name} is not a TensorFlow Lite model.")
     try:
@@ -158,11 +158,11 @@ def parse(content: bytes, name: str) -> Graph:
     except GraphError:
         raise
     except READER_ERRORS as error:
-        raise GraphError(f"{name} is damaged or cut short ({error}); export or copy it again.") from error
+        raise GraphError(f"{name} is damaged or incomplete ({error}). Export or copy it again.") from error
 
 
 class _Reader:
-    """Walks the file's tables, every count checked before it is believed."""
+    """Reads the tables of the file. Checks every count before using it."""
 
     def __init__(self, content: bytes, name: str) -> None:
         from ai_edge_litert import schema_py_generated as schema
@@ -177,7 +177,7 @@ class _Reader:
     def graph(self) -> Graph:
         subgraphs = self.model.SubgraphsLength()
         if subgraphs != 1:
-            raise GraphError(f"{self.name} has {subgraphs} subgraphs; models with one can be read.")
+            raise GraphError(f"{self.name} has {subgraphs} subgraphs. Only models with one can be read.")
         subgraph = self.model.Subgraphs(0)
         tensors = [self.tensor(subgraph, index) for index in range(self.count(subgraph.TensorsLength()))]
         operators = [self.operator(subgraph, index, tensors) for index in range(self.count(subgraph.OperatorsLength()))]
@@ -189,7 +189,7 @@ class _Reader:
         )
 
     def count(self, length: int) -> int:
-        """A vector's length; an entry takes four bytes at least, so that no file holds more."""
+        """The length of a vector. Raises ValueError if the file is too small for it, at four bytes per entry."""
         if length * 4 > len(self.content):
             raise ValueError(f"a list of {length} entries in a file of {len(self.content)} bytes")
         return length
@@ -220,8 +220,8 @@ class _Reader:
         if not 0 <= index < self.model.BuffersLength():
             raise ValueError(f"buffer {index} is missing")
         buffer = self.model.Buffers(index)
-        if buffer.Offset() > 1:  # models over 2 GB keep their constants behind the tables
-            raise GraphError(f"{self.name} keeps its constants outside the tables; export it as a plain .tflite.")
+        if buffer.Offset() > 1:  # models over 2 GB store their constants after the tables
+            raise GraphError(f"{self.name} keeps its constants outside the tables. Export it as a plain .tflite.")
         length = buffer.DataLength()
         if length > len(self.content):
             raise ValueError(f"a constant of {length} bytes in a file of {len(self.content)} bytes")
@@ -258,7 +258,7 @@ class _Reader:
 
 
 def _option_values(schema: Any, table: Any) -> dict[str, Any]:
-    """The fields that a table of options has, by the names of Options."""
+    """The fields of an options table, by their names in Options."""
     values: dict[str, Any] = {}
     if hasattr(table, "Padding"):
         values["padding"] = _member(schema.Padding, table.Padding())
@@ -285,7 +285,7 @@ def _member(enumeration: Any, value: int) -> str:
 
 
 def _integers(vector: Any) -> tuple[int, ...]:
-    # the reader gives 0 for a vector that is left out
+    # The reader returns 0 for an absent vector.
     return () if isinstance(vector, int) else tuple(int(value) for value in vector)
 
 

@@ -1,7 +1,7 @@
-"""The graph as row layers: what is left of a model when it is seen as rows of unsigned bytes flowing past.
+"""Lowers a graph to layers that work on rows of unsigned bytes.
 
-Explicit padding moves into the window that reads it, reshapes disappear, dense layers become convolutions, and zero
-points move into biases. A plane is an activation tensor (height, width, channels) of bytes u = int8 + 128.
+Explicit padding moves into the window that reads it. Reshapes disappear. Dense layers become convolutions. Zero points
+move into biases. A plane is an activation tensor (height, width, channels) of bytes u = int8 + 128.
 """
 
 from collections.abc import Callable
@@ -36,7 +36,7 @@ from esp32_deploy.pixels import INT8_OFFSET
 
 @dataclass(frozen=True)
 class Plane:
-    """An activation as rows; `zero` is its zero point as a byte."""
+    """An activation tensor. `zero` is its zero point as a byte: int8 + 128."""
 
     name: str
     height: int
@@ -47,7 +47,7 @@ class Plane:
 
 @dataclass(frozen=True)
 class Window:
-    """Rows and columns that one output cell sees, how far it moves, and the cells of padding around the image."""
+    """A sliding window: kernel and stride (rows, columns), and the padding around the image in cells."""
 
     kernel: tuple[int, int] = (1, 1)
     stride: tuple[int, int] = (1, 1)
@@ -59,7 +59,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Convolution:
-    """Weights (out, rows, columns, in), or (rows, columns, out) when depthwise, and how sums become bytes."""
+    """Weights (out, rows, columns, in), or (rows, columns, out) if depthwise, and the requantization of sums."""
 
     weights: np.ndarray
     exact: ExactRequantization
@@ -68,7 +68,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class Addition:
-    """How two bytes become their sum."""
+    """The arithmetic of ADD on two bytes."""
 
     exact: ExactAdd
     fast: FastAdd | None
@@ -76,7 +76,7 @@ class Addition:
 
 @dataclass(frozen=True)
 class Mean:
-    """The factor of a sum over all cells; zero points as bytes."""
+    """The multiplier for a sum over all cells, and the zero points as bytes."""
 
     multiplier: Multiplier
     source_zero: int
@@ -85,12 +85,12 @@ class Mean:
 
 @dataclass(frozen=True)
 class Layer:
-    """One operation on rows. `sources` and `target` are planes by number; `pad` fills the cells of padding."""
+    """One operation on rows. `sources` and `target` are numbers of planes. `pad` is the byte in cells of padding."""
 
     number: int
-    """Place among the program's layers."""
+    """Position in the program's list of layers."""
     operator: int
-    """Place of the operator, among the graph's, whose output the layer computes."""
+    """Position, in the graph's list, of the operator whose output the layer computes."""
     kind: str
     """convolution, pointwise, depthwise, average_pool, max_pool, mean, add, softmax or copy."""
     name: str
@@ -100,13 +100,13 @@ class Layer:
     pad: int = 0
     low: int = 0
     high: int = 255
-    """Limits of a pool's bytes."""
+    """With `low`, the limits of a pool's output bytes."""
     parameters: Convolution | Addition | Mean | SoftmaxScaling | None = None
 
 
 @dataclass(frozen=True)
 class Program:
-    """Planes and the layers between them in the order of the model; plane 0 is the image."""
+    """Planes, and the layers between them in the order of the model. Plane 0 is the image; `output` is a plane too."""
 
     planes: tuple[Plane, ...]
     layers: tuple[Layer, ...]
@@ -118,13 +118,13 @@ class Program:
 
 
 def lower(graph: Graph) -> Program:
-    """Row layers of a graph that `servable.check` has passed; raises StreamError for reshapes it cannot follow."""
+    """Lowers a graph that `servable.check` accepted. Raises StreamError for an unsupported reshape."""
     return _Lowering(graph).program()
 
 
 @dataclass(frozen=True)
 class _Value:
-    """Where a tensor's values are: a plane, and padding around it that is still to be done."""
+    """The values of a tensor: a plane, and padding around it that a later window applies."""
 
     plane: int
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
@@ -146,7 +146,7 @@ class _Lowering:
             LOWERINGS[operator.name](self, operator)
         output = self.values[self.graph.outputs[0].index].plane
         if output == 0:
-            raise GraphError("The model gives its input back: there is nothing to compile.")
+            raise GraphError("The model's output is its input. There is nothing to compile.")
         return Program(tuple(self.planes), tuple(self.layers), output)
 
     def add_layer(
@@ -158,7 +158,7 @@ class _Lowering:
         window: Window = Window(),
         **parts: Any,
     ) -> None:
-        """Adds the layer that computes an operator's output, of `shape`; `parts` are other fields of the layer."""
+        """Adds the layer and the plane of an operator's output, of `shape`. `parts` are other fields of the layer."""
         target = operator.outputs[0]
         self.planes.append(_plane(target, shape))
         plane = len(self.planes) - 1
@@ -167,22 +167,25 @@ class _Lowering:
         self.layers.append(layer)
 
     def source(self, operator: Operator, number: int = 0) -> tuple[int, Plane]:
-        """The plane that an operator reads, and its shape as the operator must see it."""
+        """Number and shape of the plane that an operator's input `number` lies in."""
         tensor = _given(operator.inputs[number])
         plane = self.planes[self.values[tensor.index].plane]
         return self.values[tensor.index].plane, plane
 
     def image(self, operator: Operator) -> tuple[int, Plane]:
-        """The plane of an operator that distinguishes rows and columns; its tensor must not have been reshaped."""
+        """Number and shape of the plane that an operator reads as an image.
+
+        Raises StreamError if the tensor was reshaped, because rows and columns are then different.
+        """
         number, plane = self.source(operator)
         pads = self.values[_given(operator.inputs[0]).index].pads
         shape = (1, plane.height + pads[0] + pads[1], plane.width + pads[2] + pads[3], plane.channels)
         if _given(operator.inputs[0]).shape != shape:
-            raise StreamError(f"{self.place} reads rows of a tensor whose rows were reshaped.")
+            raise StreamError(f"{self.place} reads the rows of a tensor that was reshaped.")
         return number, plane
 
     def window(self, operator: Operator, kernel: tuple[int, int]) -> Window:
-        """An operator's window with the padding of PADs before it."""
+        """An operator's window, including the padding of earlier PAD operators."""
         shape, options = _given(operator.inputs[0]).shape, operator.options
         pads = list(self.values[_given(operator.inputs[0]).index].pads)
         if options.padding == "SAME":
@@ -220,7 +223,7 @@ class _Lowering:
             self.add_layer(operator, "pointwise", (number,), shape, parameters=parameters)
             return
         if weights.shape[1] != plane.height * plane.width * plane.channels:
-            raise StreamError(f"{self.place} reads parts of a reshaped image.")
+            raise StreamError(f"{self.place} reads only parts of a reshaped image.")
         filters = weights.reshape(len(weights), plane.height, plane.width, plane.channels)
         parameters = replace(parameters, weights=filters)
         window = Window((plane.height, plane.width))
@@ -246,7 +249,7 @@ class _Lowering:
         target = operator.outputs[0]
         readers = [reader for reader in self.graph.operators if target in reader.inputs]
         is_output = target in self.graph.outputs
-        # zero weights times padding is nothing, so that convolutions can pad themselves; pools count padded cells
+        # Convolutions can pad with the zero point: it adds nothing to their sums. Pools must count padded cells.
         if not is_output and all(reader.name in ("CONV_2D", "DEPTHWISE_CONV_2D", "PAD") for reader in readers):
             self.values[target.index] = _Value(number, pads)
             return
@@ -257,7 +260,7 @@ class _Lowering:
         number, _ = self.image(operator)
         low, high, _ = _limits(operator)
         window = self.window(operator, operator.options.window)
-        # padding never counts: as byte 0 it adds nothing to a sum and never is the largest
+        # Padding with byte 0 is neutral: it adds nothing to a sum and is never the maximum.
         self.add_layer(operator, kind, (number,), operator.outputs[0].shape[1:], window, low=low, high=high)
 
     def lower_mean(self, operator: Operator) -> None:
@@ -273,20 +276,22 @@ class _Lowering:
         number, plane = self.source(operator)
         source = _given(operator.inputs[0])
         if source.shape[-1] != plane.channels:
-            raise StreamError(f"{self.place} runs over an image that was flattened.")
+            raise StreamError(
+                f"{self.place} runs over an image that was flattened. It needs the channels as its last dimension."
+            )
         scaling = arithmetic.softmax_scaling(source.scales[0], operator.options.beta)
         shape = (plane.height, plane.width, plane.channels)
         self.add_layer(operator, "softmax", (number,), shape, parameters=scaling)
 
     def lower_reshape(self, operator: Operator) -> None:
-        """Bytes keep their order (rows, columns, channels): nothing happens, unless a later reader minds."""
+        """Adds no layer, because bytes keep their order (rows, columns, channels). Later readers check the shape."""
         source = _given(operator.inputs[0])
         if any(self.values[source.index].pads):
-            raise StreamError(f"{self.place} reshapes padding.")
+            raise StreamError(f"{self.place} reshapes a padded tensor.")
         self.values[operator.outputs[0].index] = self.values[source.index]
 
 
-# how each operator that `servable` lets through becomes layers
+# For each operator that `servable` accepts: the method that lowers it to layers.
 LOWERINGS: dict[str, Callable[[_Lowering, Operator], None]] = {
     "CONV_2D": _Lowering.lower_conv_2d,
     "DEPTHWISE_CONV_2D": _Lowering.lower_depthwise_conv_2d,
@@ -308,7 +313,7 @@ def _plane(tensor: Tensor, shape: tuple[int, ...]) -> Plane:
 
 def _given(tensor: Tensor | None) -> Tensor:
     if tensor is None:
-        raise GraphError("An input that an operator needs is left out; export the model again.")
+        raise GraphError("A required input of an operator is missing. Export the model again.")
     return tensor
 
 
@@ -324,14 +329,14 @@ def _scales(operator: Operator) -> tuple[float, tuple[float, ...], float]:
 
 
 def _limits(operator: Operator) -> tuple[int, int, int]:
-    """Lowest and highest byte that the fused activation lets through, and the zero point, as bytes."""
+    """Lowest and highest output byte of the fused activation, and the output's zero point as a byte."""
     target = operator.outputs[0]
     low, high = activation_range(operator.options.activation, target.scales[0], target.zero_points[0])
     return low + INT8_OFFSET, high + INT8_OFFSET, target.zero_points[0] + INT8_OFFSET
 
 
 def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, factors: list[float]) -> Convolution:
-    """Parameters from `rows`, the weights as one row an output channel."""
+    """Parameters of a convolution. `rows` (out, n) are its weights with one row per output channel."""
     wide = rows.astype(np.int64)
     given = operator.inputs[2] if len(operator.inputs) > 2 else None
     bias = np.zeros(len(wide), np.int64) if given is None else _constant(given).ravel().astype(np.int64)

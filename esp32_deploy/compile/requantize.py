@@ -1,15 +1,16 @@
-"""Fast requantization that is exactly equal to TensorFlow Lite Micro's, searched and proven at compile time.
+"""Fast requantization: searches at compile time for a form that is proven equal to TensorFlow Lite Micro's.
 
-The exact formula takes a 64-bit product and two roundings for every output. Both it and the fast form
+The exact formula takes a 64-bit product and two roundings for every output. The fast form is
 
-    v = mulhigh((a << shift) + offset, factor) >> post        clamped to 0..255
+    v = multiply_high((a << shift) + offset, factor) >> post        clamped to 0..255
 
-only ever step upwards with the accumulator a, so they are equal when they step at the same places: at most 255
-thresholds, each of which bounds the offset from both sides. The search intersects those bounds over every
-accumulator that a layer can reach; a non-empty interval is the proof. Negative accumulators round the other way:
-where outputs come from both signs, a second offset serves the accumulators below zero.
+Both never decrease as the accumulator a grows. They are therefore equal if they reach every output value at the same
+accumulator. There are at most 255 such thresholds, and each bounds the offset from both sides. The search intersects
+these bounds over all accumulators that a layer can reach. A non-empty interval proves that both forms are equal.
+Negative values (accumulator + bias) round the other way. A layer with outputs of both signs gets a second offset for
+them.
 
-Bytes are unsigned here: u = int8 + 128. a is the sum of weight * u without bias or zero points.
+Bytes are unsigned here: u = int8 + 128. The accumulator a is the sum of weight * u, without bias and zero points.
 """
 
 from dataclasses import dataclass, replace
@@ -26,29 +27,29 @@ from esp32_deploy.compile.arithmetic import (
     requantize,
 )
 
-# no bound at all
+# stands for the absence of a bound
 FAR = 1 << 40
 
-# the factor's rounding is sometimes a little off for all 255 thresholds at once; the largest change seen is 3
+# changes to the rounded factor that the search tries; real networks needed at most 3
 FACTOR_NUDGES = (0, 1, -1, 2, -2, 3, -3, 4, -4, 5, -5, 6, -6)
 LARGEST_SHIFT = 14
 SHIFTS_TRIED = 3
-# thresholds of a steeper multiplier than this are not searched: t * 2^(32 + post) must fit in 63 bits
+# the largest post shift that is searched: threshold * 2^(32 + post) must fit in 63 bits
 LARGEST_POST = 22
-# finer weights first; the coarser are for outputs whose sums would leave 32 bits
+# the larger shift is more precise; the smaller ones serve additions whose sums would overflow 32 bits
 ADD_SHIFTS = (22, 21, 20)
 ADD_NUDGES = 14
 
 
 @dataclass(frozen=True)
 class ExactRequantization:
-    """What one layer's outputs are by definition, all arrays (channels,) int64.
+    """The definition of one layer's outputs. All arrays are (channels,) int64.
 
     out = clamp(requantize(a + bias, multiplier) + zero_point, low, high), in unsigned bytes.
     """
 
     bias: np.ndarray
-    """Bias with the input's zero point folded in: bias - (input zero point + 128) * sum of weights."""
+    """The layer's bias, with the input's zero point included: bias - (input zero point + 128) * sum of weights."""
     mantissa: np.ndarray
     exponent: np.ndarray
     zero_point: int
@@ -57,13 +58,14 @@ class ExactRequantization:
     least: np.ndarray
     """The smallest accumulator that bytes 0..255 can reach with a channel's weights."""
     greatest: np.ndarray
+    """The largest one."""
 
     def __call__(self, accumulators: np.ndarray) -> np.ndarray:
-        """(..., channels) accumulators to bytes."""
+        """Requantizes (..., channels) accumulators to bytes."""
         return np.clip(self.unclamped(accumulators), self.low, self.high)
 
     def unclamped(self, accumulators: np.ndarray) -> np.ndarray:
-        """The same before the clamp."""
+        """The same without the clamp."""
         values = accumulators + self.bias
         result = np.empty_like(values)
         for exponent in np.unique(self.exponent):
@@ -75,11 +77,11 @@ class ExactRequantization:
 
 @dataclass(frozen=True)
 class FastRequantization:
-    """The fast form of one layer: two constants, and for every channel offset and factor.
+    """The fast form of one layer: two shifts, and an offset and a factor for every channel.
 
-    Sums fit 32 bits; their summands need not, so that a processor adds modulo 2^32.
+    (a << shift) + offset fits in 32 bits. The two summands may not, so a processor adds modulo 2^32.
 
-    Where `below` is given, accumulators under `zero` take offset - below instead.
+    If `below` is given, accumulators less than `zero` take the offset `offset - below`.
     """
 
     shift: int
@@ -90,18 +92,18 @@ class FastRequantization:
     below: np.ndarray | None
 
     def __call__(self, accumulators: np.ndarray) -> np.ndarray:
-        """(..., channels) accumulators to bytes, as the board computes them."""
+        """Requantizes (..., channels) accumulators to bytes, as the board does."""
         sums = (accumulators << self.shift) + self.offset
         if self.zero is not None and self.below is not None:
             sums = sums - np.where(accumulators < self.zero, self.below, 0)
         return np.clip((sums * self.factor) >> 32 >> self.post, 0, 255)
 
 
-def settled(exact: ExactRequantization) -> ExactRequantization:
-    """The same outputs, with channels that never change made like the others.
+def normalize_constant_channels(exact: ExactRequantization) -> ExactRequantization:
+    """Gives channels with a constant output the multiplier of another channel, and a bias that keeps the output.
 
-    Training leaves channels without weights, and converters give them scales and biases that are millions of times
-    off: constants for all channels together would not be found.
+    Training leaves channels whose weights are all zero. Converters give them extreme scales and biases, with which the
+    search would find no shifts that suit all channels. Returns the layer unchanged if an output would change.
     """
     is_constant = exact.least == exact.greatest
     if is_constant.all() or not is_constant.any():
@@ -122,7 +124,7 @@ def settled(exact: ExactRequantization) -> ExactRequantization:
 
 
 def search(exact: ExactRequantization) -> FastRequantization | None:
-    """The proven fast form of a layer, or None when there is none and the exact form must run."""
+    """The proven fast form of a layer. None if there is none, so that the layer must use the exact form."""
     if (exact.low, exact.high) != (0, 255) or not exact.mantissa.all():
         return None
     real_factors = exact.mantissa * 2.0 ** (exact.exponent - 31.0)
@@ -139,18 +141,18 @@ def search(exact: ExactRequantization) -> FastRequantization | None:
 
 
 def _largest_shift(exact: ExactRequantization, real_factors: np.ndarray) -> int:
-    """The most left shift that keeps every reachable sum within 32 bits; summands may wrap on the way."""
-    # the offset is about the bias, the zero point and half an output step for rounding, in accumulator steps
+    """The largest left shift with which every reachable sum fits in 32 bits. The summands may overflow."""
+    # the offset is about the bias, the zero point and half an output step for rounding, in units of the accumulator
     offset = exact.bias + (exact.zero_point + 0.5) / real_factors
     reach = max(float(np.abs(end + offset).max()) for end in (exact.least, exact.greatest)) + 2
     return min(LARGEST_SHIFT, int(np.floor(31 - np.log2(reach))))
 
 
 def _thresholds(exact: ExactRequantization, real_factors: np.ndarray) -> np.ndarray:
-    """T[t - 1, c]: the least accumulator whose output is at least t, for t = 1..255."""
+    """T[t - 1, c]: the smallest accumulator whose output is at least t, for t = 1..255."""
     targets = np.arange(1, 256)[:, None]
     estimate = np.floor((targets - 0.5 - exact.zero_point) / real_factors).astype(np.int64) - exact.bias
-    # double rounding moves a step by less than one output's width of accumulators; bisect within a wide bracket
+    # double rounding moves a threshold by less than the accumulators of one output value: bisect within that margin
     margin = 4 + np.ceil(1 / real_factors).astype(np.int64)
     below, above = estimate - margin, estimate + margin
     while np.any(above - below > 1):
@@ -194,10 +196,10 @@ def _offset_bounds(
     shift: int,
     post: int,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Lowest and highest offset for accumulators from `zero` on, then for those below.
+    """The lowest and highest offset, for accumulators of at least `zero` and for smaller ones.
 
-    v >= t exactly when (a << shift) + offset >= ceil(t * 2^(32 + post) / factor): that must hold at the threshold
-    and fail one below it, as far as either can be reached.
+    v >= t exactly if (a << shift) + offset >= ceil(t * 2^(32 + post) / factor). This must be true at the threshold and
+    false one below it, if the layer can reach these accumulators.
     """
     targets = np.arange(1, 256, dtype=np.int64)[:, None]
     needed = -((-targets << (32 + post)) // factor)
@@ -214,13 +216,13 @@ def _offset_bounds(
 
 
 def _between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """An offset within bounds: the middle, or the only bound there is."""
+    """An offset within bounds: the middle, or the only bound that exists."""
     middle = np.where(low == -FAR, high, np.where(high == FAR, low, (low + high) >> 1))
     return np.where((low == -FAR) & (high == FAR), 0, middle)
 
 
 def _tightened(bounds: list[tuple[np.ndarray, np.ndarray]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """A side without thresholds is free: it takes the other side's offsets, so that none is extreme."""
+    """Gives a side without thresholds the bounds of the other side, because extreme offsets would overflow."""
     (low, high), (low_below, high_below) = bounds
     free = (low == -FAR) & (high == FAR)
     free_below = (low_below == -FAR) & (high_below == FAR)
@@ -238,7 +240,7 @@ def _stays_in_32_bits(exact: ExactRequantization, fast: FastRequantization) -> b
 
 @dataclass(frozen=True)
 class FastAdd:
-    """ADD of two bytes in one shift: (first * x + second * y + offset) >> shift, clamped to 0..255."""
+    """ADD of two bytes with one shift: (first * x + second * y + offset) >> shift, clamped to 0..255."""
 
     first: int
     second: int
@@ -246,13 +248,13 @@ class FastAdd:
     shift: int
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Bytes in, bytes out, as the board computes them."""
+        """Adds bytes to bytes, as the board does."""
         return np.clip((self.first * x + self.second * y + self.offset) >> self.shift, 0, 255)
 
 
 @dataclass(frozen=True)
 class ExactAdd:
-    """What ADD gives by definition; zero points and limits are those of unsigned bytes."""
+    """The definition of ADD. Zero points and limits are unsigned bytes."""
 
     scaling: AddScaling
     first_zero: int
@@ -262,13 +264,13 @@ class ExactAdd:
     high: int
 
     def __call__(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Bytes in, bytes out."""
+        """Adds bytes to bytes."""
         total = add(x.astype(np.int64) - self.first_zero, y.astype(np.int64) - self.second_zero, self.scaling)
         return np.clip(total + self.zero_point, self.low, self.high)
 
 
 def search_add(exact: ExactAdd) -> FastAdd | None:
-    """A fast form that agrees on all 65,536 pairs of bytes, or None."""
+    """A fast form that is equal for all 65,536 pairs of bytes, or None."""
     if (exact.low, exact.high) != (0, 255):
         return None
     x, y = (grid.ravel() for grid in np.meshgrid(np.arange(256), np.arange(256), indexing="ij"))
@@ -293,7 +295,7 @@ def search_add(exact: ExactAdd) -> FastAdd | None:
 
 
 def _nearby(first: int, second: int) -> list[tuple[int, int]]:
-    """Pairs around the nominal one, nearest first."""
+    """Pairs of factors near the given one, the nearest first."""
     steps = range(-ADD_NUDGES, ADD_NUDGES + 1)
     offsets = sorted(((a, b) for a in steps for b in steps), key=lambda pair: (max(map(abs, pair)), pair))
     return [(first + a, second + b) for a, b in offsets if first + a > 0 and second + b > 0]

@@ -1,12 +1,12 @@
-"""The depth-first row schedule: which rows every layer keeps, in what order rows flow, how many bytes that takes.
+"""The depth-first row schedule: the rows that each layer keeps, the order of execution, and the memory for rows.
 
-Layers are joined into stages. A stage reads rows of one plane, slides a window over them, and runs what follows on the
-single row that comes out, so that only planes between stages need memory. The order is found by one rule (the deepest
-stage that has its rows goes first) and played through here with row numbers in place of rows: the high-water mark of
-a plane's rows is its size. Nothing is computed twice.
+Layers are joined into stages. A stage reads rows of one plane, slides a window over them, and runs further layers on
+the row that the window gives. So only the planes between stages need memory. One rule sets the order: of the stages
+whose input rows are complete, the deepest runs first. This module simulates the rule with row numbers. The largest
+number of rows that a plane holds at once is the size of its ring buffer. Nothing is computed twice.
 
-A 1x1 convolution in front of a depthwise one (its head) widens few channels to many. It is run for eight channels at
-a time: the window then keeps kernel - stride rows of the wide plane, instead of the whole kernel.
+A stage may begin with a head: a 1x1 convolution that widens few channels to many, in front of a depthwise convolution.
+The head computes eight channels at a time. The wide plane then keeps kernel - stride rows, instead of kernel rows.
 """
 
 from collections.abc import Iterator
@@ -16,12 +16,12 @@ from esp32_deploy.compile.lower import Convolution, Layer, Program, Window
 from esp32_deploy.compile.servable import StreamError
 
 GROUP_CHANNELS = 8
-"""Channels of a head that are computed at a time; of kernels/stream.h."""
+"""Channels of a head that are computed at a time. kernels/stream.h has the same constant."""
 STRIP_PIXELS = 16
-"""Pixels whose windows a convolution gathers at a time, at most; the generated tables tell the kernels."""
+"""The most pixels whose windows a convolution gathers at a time. The generated tables pass it to the kernels."""
 
 SEGMENT_BYTES = 64 * 1024
-"""No segment is larger: boards have memory in pieces."""
+"""Largest segment, because the free memory of a board lies in pieces."""
 ALIGNMENT_BYTES = 4
 
 ROWWISE = ("pointwise", "add", "softmax")
@@ -30,7 +30,7 @@ IN_PLACE = ("add", "softmax")
 
 @dataclass(frozen=True)
 class Place:
-    """Bytes in a segment of memory."""
+    """A range of bytes in a memory segment."""
 
     segment: int
     offset: int
@@ -39,7 +39,7 @@ class Place:
 
 @dataclass
 class Stage:
-    """What happens between two planes: `head` and `window` on rows of `source`, then `steps` on the row they give."""
+    """Layers between two planes: `head` and `window` read rows of `source`, then `steps` run on the resulting row."""
 
     source: int
     window: Layer | None = None
@@ -48,7 +48,7 @@ class Stage:
 
     @property
     def layers(self) -> list[Layer]:
-        """In the order they run."""
+        """The layers in the order of execution."""
         return [layer for layer in (self.head, self.window, *self.steps) if layer is not None]
 
     @property
@@ -58,7 +58,7 @@ class Stage:
 
     @property
     def geometry(self) -> Window:
-        """The window; a mean is one that moves by single rows and gives its row with the last."""
+        """The stage's window. A mean is a window that advances row by row and outputs its row after the last one."""
         if self.window is None:
             return Window()
         if self.window.kind == "mean":
@@ -67,33 +67,33 @@ class Stage:
 
     @property
     def carried(self) -> int:
-        """Rows of the window that earlier steps have seen to."""
+        """Rows of the window that earlier steps have already processed."""
         if self.head is None and (self.window is None or self.window.kind != "mean"):
             return 0
         return max(self.geometry.kernel[0] - self.geometry.stride[0], 0)
 
     @property
     def fresh(self) -> int:
-        """Rows that a step adds to the window."""
+        """Rows of the window that are new in a step."""
         return self.geometry.kernel[0] - self.carried
 
     @property
     def first(self) -> int:
-        """The first step; those below zero only take rows in."""
+        """Number of the first step. Steps below zero read rows but output none."""
         return -self.carried // self.geometry.stride[0]  # rounded away from zero
 
     @property
     def kept(self) -> int:
-        """Fresh rows of a head that later steps need."""
+        """Fresh rows of a head that later steps still need."""
         return min(self.fresh, self.carried)
 
     @property
     def residuals(self) -> list[int]:
-        """Planes whose row is added to the stage's."""
+        """Planes whose rows are added to the stage's row."""
         return [plane for plane in map(self.residual, range(len(self.steps))) if plane is not None]
 
     def residual(self, number: int) -> int | None:
-        """The plane that a step adds to what it is given; None for steps other than ADD."""
+        """The plane that ADD step `number` adds to its input from the stage; None for steps of another kind."""
         layer = self.steps[number]
         if layer.kind != "add":
             return None
@@ -103,14 +103,17 @@ class Stage:
         return second if first == given else first
 
     def rows_read(self, step: int) -> tuple[int, int]:
-        """First row and the row after the last that a step reads of the source; rows outside it are padding."""
+        """The rows of the source that a step reads: first, and last + 1. Rows outside the plane are padding."""
         start = step * self.geometry.stride[0] - self.geometry.top + self.carried
         return start, start + self.fresh
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A plane's ring of rows: one line of `pitch` bytes a channel, `left` of them padding."""
+    """A plane's ring buffer of `rows` rows. A row has one line of `pitch` bytes per channel.
+
+    `left` is the padding in front of a line, in bytes; `pad` is the value of padding.
+    """
 
     left: int
     pitch: int
@@ -121,7 +124,10 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Chunks:
-    """A head's memory: lines of eight channels each, `positions` times `kept` in a ring and the passing ones behind."""
+    """A head's memory: chunks of eight lines, one per channel.
+
+    A ring buffer holds `positions` times `kept` chunks. Chunks for rows that are not kept lie behind it.
+    """
 
     pitch: int
     groups: int
@@ -131,36 +137,36 @@ class Chunks:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Stages, and where everything lies; all that a board needs to know beside the constants."""
+    """Stages and memory layout: all that a board needs apart from the constants."""
 
     program: Program
     stages: tuple[Stage, ...]
     buffers: dict[int, Buffer]
     chunks: dict[int, Chunks]
-    """By stage."""
+    """By stage number."""
     sums: dict[int, Place]
-    """A mean's 32-bit sums, by stage."""
+    """The 32-bit sums of a mean, by stage number."""
     patches: Place
     corrections: Place
-    """A 32-bit sum for every pixel that a 1x1 convolution reads."""
+    """One 32-bit sum per pixel that a 1x1 convolution reads."""
     scratch: tuple[Place, Place]
     segments: tuple[int, ...]
-    """Bytes of every segment."""
+    """Bytes of each segment."""
 
     @property
     def bytes(self) -> int:
-        """All memory for rows."""
+        """Bytes of all segments."""
         return sum(self.segments)
 
     @property
     def window_rows(self) -> int:
-        """The most rows that a window looks at together; a mean looks at one after the other."""
+        """The most rows that a window reads at once. A mean reads one row at a time and does not count."""
         windows = [stage for stage in self.stages if stage.window is None or stage.window.kind != "mean"]
         return max([1, *(stage.geometry.kernel[0] for stage in windows)])
 
 
 def plan(program: Program) -> Schedule:
-    """The schedule of a program; raises StreamError when a piece of memory would not fit into a segment."""
+    """The schedule of a program. Raises StreamError if a piece of memory does not fit in a segment."""
     stages = build_stages(program)
     rows = simulate_rows(program, stages)
     memory = _Memory()
@@ -172,9 +178,10 @@ def plan(program: Program) -> Schedule:
         if stage.window is not None and stage.window.kind == "mean"
     }
     patches = memory.place(max([0, *(_patch_bytes(program, stage) for stage in stages)]), "patches")
-    corrections = memory.place(4 * max(_pixels_summed(program, stage) for stage in stages), "pixel sums")
+    corrections = memory.place(4 * max(_pixels_summed(program, stage) for stage in stages), "sums of pixels")
     scratch = [
-        memory.place(max([0, *(scratch_bytes(program, stage)[which] for stage in stages)]), "a row") for which in (0, 1)
+        memory.place(max([0, *(scratch_bytes(program, stage)[which] for stage in stages)]), "a scratch row")
+        for which in (0, 1)
     ]
     return Schedule(
         program,
@@ -190,7 +197,7 @@ def plan(program: Program) -> Schedule:
 
 
 def build_stages(program: Program) -> list[Stage]:
-    """Joins layers into stages, in the order of the program."""
+    """Joins the layers of a program into stages, in program order."""
     stages: list[Stage] = []
     heads: dict[int, Layer] = {}
     for layer in program.layers:
@@ -207,18 +214,21 @@ def build_stages(program: Program) -> list[Stage]:
 
 
 def _is_head(program: Program, layer: Layer) -> bool:
-    """A pointwise layer that widens a plane for one depthwise layer only."""
+    """Whether a layer is a pointwise one that widens a plane for a single depthwise layer."""
     readers = program.readers(layer.target)
     if layer.kind != "pointwise" or len(readers) != 1 or readers[0].kind != "depthwise":
         return False
     kernel, stride = readers[0].window.kernel[0], readers[0].window.stride[0]
     widens = program.planes[layer.target].channels > program.planes[layer.sources[0]].channels
-    # chunks of the ring are computed either one row a step, or all carried rows in the step before
+    # The ring of chunks works if a step computes one row, or all carried rows were computed in the previous step.
     return widens and kernel > stride and (stride == 1 or kernel <= 2 * stride)
 
 
 def _stage_to_extend(program: Program, layer: Layer, stages: list[Stage]) -> Stage | None:
-    """The stage whose row the layer alone goes on with; of two, the later one: the other's rows wait for it."""
+    """The stage that a row-wise layer can join, or None: the layer must be the only reader of the stage's row.
+
+    If two stages are possible, the later one is taken, because the rows of the other wait for it.
+    """
     for stage in reversed(stages):
         if stage.target in layer.sources:
             is_private = len(program.readers(stage.target)) == 1 and stage.target != program.output
@@ -227,7 +237,7 @@ def _stage_to_extend(program: Program, layer: Layer, stages: list[Stage]) -> Sta
 
 
 def simulate_rows(program: Program, stages: list[Stage]) -> dict[int, int]:
-    """Plays the schedule through and gives the most rows that each plane between stages ever holds."""
+    """Simulates the schedule. Returns the largest number of rows that each plane between stages holds at once."""
     written = {0: 0, **{stage.target: 0 for stage in stages}}
     steps = [stage.first for stage in stages]
     rows = dict.fromkeys(written, 1)
@@ -253,17 +263,17 @@ def simulate_rows(program: Program, stages: list[Stage]) -> dict[int, int]:
                 rows[stage.target] = max(rows[stage.target], written[stage.target] - oldest_needed(stage.target))
             steps[number] += 1
     if any(written[plane] != height for plane, height in heights.items()):
-        raise StreamError("its rows wait for each other.")
+        raise StreamError("its stages wait for each other's rows.")
     return rows
 
 
 def has_window_rows(stage: Stage) -> bool:
-    """Whether the window lies in the source's ring, with its padding."""
+    """Whether the window reads the source's ring buffer directly, including its padding."""
     return stage.window is not None and stage.head is None and stage.window.kind != "mean"
 
 
 def _rows_needed(program: Program, stages: list[Stage], steps: list[int], plane: int) -> Iterator[int]:
-    """The oldest row of a plane that each reader still needs."""
+    """The oldest row of a plane that is still needed, for each reader."""
     for stage, step in zip(stages, steps, strict=True):
         if step >= program.planes[stage.target].height:
             continue
@@ -286,7 +296,7 @@ def _deepest_ready(program: Program, stages: list[Stage], steps: list[int], writ
 
 
 class _Memory:
-    """Fills segments one after the other, first fit."""
+    """Allocates pieces of memory in segments, first fit."""
 
     def __init__(self) -> None:
         self.segments: list[int] = []
@@ -295,7 +305,8 @@ class _Memory:
         size = -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
         if size > SEGMENT_BYTES:
             raise StreamError(
-                f"{what} takes {size} bytes in one piece; {SEGMENT_BYTES} are possible. Train for a smaller image."
+                f"one piece of memory ({what}) would need {size} bytes. At most {SEGMENT_BYTES} are possible. "
+                "Train for a smaller image."
             )
         for segment, used in enumerate(self.segments):
             if used + size <= SEGMENT_BYTES:
@@ -313,7 +324,7 @@ def _buffer(program: Program, stages: list[Stage], number: int, rows: int, memor
     padded = [stage for stage in windows if any((stage.geometry.left, stage.geometry.right, *_rows_outside(stage)))]
     pads = {stage.window.pad for stage in padded if stage.window is not None}
     if len(pads) > 1:
-        raise StreamError(f"{plane.name!r} is padded by a pool and by a convolution, with different values.")
+        raise StreamError(f"{plane.name!r} is padded by a pool and by a convolution with different values.")
     pitch = left + plane.width + right
     place = memory.place(rows * pitch * plane.channels, f"{rows} rows of {plane.name!r}")
     return Buffer(left, pitch, rows, pads.pop() if pads else 0, place)
@@ -325,7 +336,7 @@ def _rows_outside(stage: Stage) -> tuple[int, int]:
 
 def _chunks(program: Program, stage: Stage, memory: _Memory) -> Chunks:
     if stage.head is None:
-        raise ValueError("chunks belong to a head")
+        raise ValueError("only a stage with a head has chunks")
     plane, geometry = program.planes[stage.head.target], stage.geometry
     pitch = geometry.left + plane.width + geometry.right
     groups = -(-plane.channels // GROUP_CHANNELS)
@@ -336,7 +347,7 @@ def _chunks(program: Program, stage: Stage, memory: _Memory) -> Chunks:
 
 
 def strip_pixels(program: Program, layer: Layer) -> int:
-    """Pixels whose windows a convolution gathers at a time; no more than a row has."""
+    """Pixels whose windows a convolution gathers at a time: at most the width of a row."""
     return min(STRIP_PIXELS, program.planes[layer.target].width)
 
 
@@ -350,15 +361,15 @@ def _patch_bytes(program: Program, stage: Stage) -> int:
 
 
 def _pixels_summed(program: Program, stage: Stage) -> int:
-    """Pixels of the fresh rows that a head reads, or of the row that a step or a convolution's strip reads."""
+    """The most pixels whose sums a stage needs at once: those of a head's fresh rows, or of the target's row."""
     head = 0 if stage.head is None else stage.fresh * program.planes[stage.source].width
     return max(head, program.planes[stage.target].width)
 
 
 def places(stage: Stage) -> list[str]:
-    """Where the window and each step write: target, first_scratch or second_scratch.
+    """Where the window and each step write their row: target, first_scratch or second_scratch.
 
-    The last row goes to the target, and so does one on which only operations in place follow.
+    The last layer writes to the target. So does a layer that is followed only by operations in place.
     """
     row_layers = ([stage.window] if stage.window is not None else []) + stage.steps
     result: list[str] = []
@@ -373,7 +384,7 @@ def places(stage: Stage) -> list[str]:
 
 
 def scratch_bytes(program: Program, stage: Stage) -> tuple[int, int]:
-    """Bytes of the two scratch rows that a stage needs."""
+    """Bytes of the first and second scratch row that a stage needs."""
     row_layers = ([stage.window] if stage.window is not None else []) + stage.steps
     needed = {"target": 0, "first_scratch": 0, "second_scratch": 0}
     for layer, where in zip(row_layers, places(stage), strict=True):

@@ -1,4 +1,4 @@
-"""What the compiler serves, and a clear refusal of everything else: which operator, where, and what to do."""
+"""Checks whether a graph is supported. Errors name the operator, its place and the remedy."""
 
 import math
 from collections.abc import Callable
@@ -9,49 +9,49 @@ import numpy as np
 from esp32_deploy.compile.arithmetic import FINEST_LOGITS, PROBABILITY_SCALE, PROBABILITY_ZERO_POINT, same_padding
 from esp32_deploy.compile.graph import Graph, GraphError, Operator, Tensor
 
-# larger than any image network for a microcontroller; keeps damaged files from asking for the impossible
+# Limits above those of any image network for a microcontroller. They stop damaged files from requesting huge memory.
 LARGEST_EXTENT = 4096
 LARGEST_WINDOW = 256
 MOST_OPERATORS = 1024
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 
-EXPORT_INT8 = "export it with full int8 quantization (representative images, int8 input and int8 output)"
+EXPORT_INT8 = "Export the model with full int8 quantization (representative images, int8 input and int8 output)"
 EXPORT_NHWC = (
-    "convert the ONNX file with a converter that lays images out as (1, height, width, channels), such as onnx2tf"
+    "Convert the ONNX file with a converter that lays images out as (1, height, width, channels), such as onnx2tf"
 )
 
 
 class StreamError(GraphError):
-    """What the streaming compiler does not serve, though TensorFlow Lite Micro may run it."""
+    """The streaming compiler does not support the model, but TensorFlow Lite Micro may run it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The model cannot be streamed: {reason}")
 
 
 def check(graph: Graph) -> None:
-    """Raises GraphError for the first thing in a graph that cannot be compiled."""
+    """Raises GraphError for the first part of a graph that cannot be compiled."""
     check_ends(graph)
     known = {graph.inputs[0].index}
     if len(graph.operators) > MOST_OPERATORS:
-        raise GraphError(f"The model has {len(graph.operators)} operators; up to {MOST_OPERATORS} are served.")
+        raise GraphError(f"The model has {len(graph.operators)} operators. At most {MOST_OPERATORS} are supported.")
     for number, operator in enumerate(graph.operators):
         place = f"{operator.name} (operator {number}, {operator.outputs[0].name!r})"
         _check_operator(operator, place, known)
         known.add(operator.outputs[0].index)
     if graph.outputs[0].index not in known:
-        raise GraphError(f"No operator computes the model's output {graph.outputs[0].name!r}; export the model again.")
+        raise GraphError(f"No operator computes the model's output {graph.outputs[0].name!r}. Export the model again.")
 
 
 def check_ends(graph: Graph) -> None:
-    """Raises GraphError for a model that does not take one int8 image (1, height, width, channels), or gives more."""
+    """Raises GraphError unless a model has one int8 image (1, height, width, channels) as input and one int8 output."""
     _check_layout(graph)
     for what, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         if len(tensors) != 1:
-            raise GraphError(f"The model has {len(tensors)} {what}s; models with one can be served.")
+            raise GraphError(f"The model has {len(tensors)} {what}s. Only models with one {what} are supported.")
         tensor = tensors[0]
         if tensor.type != "INT8":
-            raise GraphError(f"The model's {what} is {tensor.type}, not INT8: {EXPORT_INT8}.")
+            raise GraphError(f"The model's {what} is {tensor.type}, not INT8. {EXPORT_INT8}.")
         _check_activation(tensor, f"The model's {what}", GraphError)
 
 
@@ -62,17 +62,17 @@ def _check_layout(graph: Graph) -> None:
     if is_channels_first or is_transposed:
         is_float = graph.inputs[0].type == "FLOAT32"
         raise GraphError(
-            f"The model's input {shape} is laid out with the channels first (NCHW): {EXPORT_NHWC}"
-            + (f"; it is also in float: {EXPORT_INT8}." if is_float else ".")
+            f"The model's input {shape} is laid out with the channels first (NCHW). {EXPORT_NHWC}."
+            + (f" The input is also in float. {EXPORT_INT8}." if is_float else "")
         )
     if len(shape) != 4:
-        raise GraphError(f"The model's input has the shape {shape}; images (1, height, width, channels) are served.")
+        raise GraphError(f"The model's input has the shape {shape}. Images (1, height, width, channels) are supported.")
 
 
 def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
     checks = CHECKS.get(operator.name)
     if checks is None:
-        raise StreamError(f"{place} is not among the operators served ({', '.join(CHECKS)}).")
+        raise StreamError(f"{place} is not supported. Supported are: {', '.join(CHECKS)}.")
     operands, check_one = checks
     if len(operator.inputs) < operands or len(operator.outputs) != 1:
         raise GraphError(f"{place} has {len(operator.inputs)} inputs and {len(operator.outputs)} outputs.")
@@ -82,7 +82,7 @@ def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
             raise StreamError(f"{place} {_unknown(operator, tensor)}.")
         _check_activation(tensor, place)
     if operator.outputs[0].index in known or operator.outputs[0].is_constant:
-        raise GraphError(f"{place} writes to a tensor that has a value already; export the model again.")
+        raise GraphError(f"{place} writes to a tensor that already has a value. Export the model again.")
     _check_activation(operator.outputs[0], place)
     if operator.options.activation not in ACTIVATIONS:
         raise StreamError(f"{place} has the fused activation {operator.options.activation}.")
@@ -90,59 +90,63 @@ def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
 
 
 def _unknown(operator: Operator, tensor: Tensor | None) -> str:
-    """What an operator does with an input that is no plane computed before."""
+    """Describes an input that is not a plane computed by an earlier operator."""
     if tensor is None:
         return "lacks an input"
     if not tensor.is_constant:
         return f"reads {tensor.name!r}, which no operator before it computes"
     constant = f"the constant plane {tensor.name!r} of shape {tensor.shape}"
-    return f"adds {constant}; only computed planes are added" if operator.name == "ADD" else f"reads {constant}"
+    return f"adds {constant}. Only computed planes can be added" if operator.name == "ADD" else f"reads {constant}"
 
 
 def _check_activation(tensor: Tensor, place: str, refusal: type[GraphError] = StreamError) -> None:
-    """Raises GraphError, for a shape beyond what is served `refusal`."""
+    """Raises GraphError for an invalid activation tensor, and `refusal` for an unsupported shape."""
     if tensor.is_dynamic or not tensor.shape or tensor.shape[0] != 1:
-        raise GraphError(f"{place}: {tensor.name!r} has the shape {tensor.shape}; export for a batch of exactly one.")
+        raise GraphError(
+            f"{place}: {tensor.name!r} has the shape {tensor.shape}. Export the model for a batch of exactly one."
+        )
     if not all(1 <= extent <= LARGEST_EXTENT for extent in tensor.shape) or len(tensor.shape) > 4:
-        raise refusal(f"{place}: {tensor.name!r} has the shape {tensor.shape}, which cannot be served.")
+        raise refusal(f"{place}: {tensor.name!r} has the shape {tensor.shape}, which is not supported.")
     if tensor.type != "INT8":
-        raise GraphError(f"{place}: {tensor.name!r} is {tensor.type}, not INT8: {EXPORT_INT8}.")
+        raise GraphError(f"{place}: {tensor.name!r} is {tensor.type}, not INT8. {EXPORT_INT8}.")
     if len(tensor.scales) != 1 or len(tensor.zero_points) != 1:
-        raise GraphError(f"{place}: {tensor.name!r} has {len(tensor.scales)} scales; one is expected: {EXPORT_INT8}.")
+        raise GraphError(f"{place}: {tensor.name!r} has {len(tensor.scales)} scales. One is expected. {EXPORT_INT8}.")
     _check_scales(tensor, place)
 
 
 def _check_scales(tensor: Tensor, place: str) -> None:
     if not all(math.isfinite(scale) and scale > 0 for scale in tensor.scales):
-        raise GraphError(f"{place}: {tensor.name!r} has a scale that is not a positive number; export the model again.")
+        raise GraphError(f"{place}: {tensor.name!r} has a scale that is not a positive number. Export the model again.")
     if not all(-128 <= point <= 127 for point in tensor.zero_points):
-        raise GraphError(f"{place}: {tensor.name!r} has a zero point outside int8; export the model again.")
+        raise GraphError(f"{place}: {tensor.name!r} has a zero point outside int8. Export the model again.")
 
 
 def _require_shape(operator: Operator, place: str, expected: tuple[int, ...]) -> None:
     if operator.outputs[0].shape != expected:
         shape = operator.outputs[0].shape
-        raise GraphError(f"{place} gives {shape} where {expected} follows from its inputs; export the model again.")
+        raise GraphError(f"{place} has the output shape {shape}. Its inputs give {expected}. Export the model again.")
 
 
 def _check_weights(operator: Operator, place: str, ranks: int, axis: int) -> None:
     weights, bias = operator.inputs[1], operator.inputs[2] if len(operator.inputs) > 2 else None
     if weights is None or weights.type != "INT8" or weights.data is None or len(weights.shape) != ranks:
         kind = "missing" if weights is None else f"{weights.type} of shape {weights.shape}"
-        raise GraphError(f"{place}: its weights are {kind}; constant INT8 is expected: {EXPORT_INT8}.")
+        raise GraphError(f"{place}: its weights are {kind}. Constant INT8 is expected. {EXPORT_INT8}.")
     channels = weights.shape[axis]
     if len(weights.scales) not in (1, channels) or (len(weights.scales) > 1 and weights.quantized_axis != axis):
-        raise GraphError(f"{place}: {len(weights.scales)} weight scales for {channels} channels; {EXPORT_INT8}.")
+        raise GraphError(f"{place}: {len(weights.scales)} weight scales for {channels} channels. {EXPORT_INT8}.")
     _check_scales(weights, place)
     if any(weights.zero_points):
-        raise GraphError(f"{place}: its weights have a zero point other than 0; {EXPORT_INT8}.")
+        raise GraphError(f"{place}: its weights have a zero point other than 0. {EXPORT_INT8}.")
     if bias is not None and (bias.type != "INT32" or bias.data is None or bias.data.size != channels):
-        raise GraphError(f"{place}: its bias is {bias.type} of shape {bias.shape}; {channels} INT32 are expected.")
+        raise GraphError(
+            f"{place}: its bias is {bias.type} of shape {bias.shape}. {channels} INT32 values are expected."
+        )
     factor = operator.inputs[0].scales[0] * max(weights.scales) / operator.outputs[0].scales[0]  # type: ignore[union-attr]
     largest_bias = 0 if bias is None or bias.data is None else int(np.abs(bias.data.astype(np.int64)).max())
     reach = 255 * 128 * prod(weights.shape) // channels + largest_bias
     if reach >= 2**31 or reach * max(factor, 1) >= 2**31:
-        raise StreamError(f"{place}: its sums do not fit 32 bits (scales {factor:.3g} apart).")
+        raise StreamError(f"{place}: its sums do not fit 32 bits (ratio of scales {factor:.3g}).")
 
 
 def _image(tensor: Tensor | None, place: str) -> tuple[int, int, int]:
@@ -154,17 +158,17 @@ def _image(tensor: Tensor | None, place: str) -> tuple[int, int, int]:
 def _window_outputs(operator: Operator, place: str, window: tuple[int, int]) -> tuple[int, int]:
     options = operator.options
     if options.dilation != (1, 1):
-        raise StreamError(f"{place} has dilation {options.dilation}; only 1 is served.")
+        raise StreamError(f"{place} has dilation {options.dilation}. Only dilation 1 is supported.")
     if not all(1 <= extent <= LARGEST_WINDOW for extent in (*window, *options.stride)):
-        raise GraphError(f"{place} has window {window} and stride {options.stride}, which cannot be served.")
+        raise GraphError(f"{place} has window {window} and stride {options.stride}, which are not supported.")
     if options.padding not in ("SAME", "VALID"):
-        raise GraphError(f"{place} has padding {options.padding}; SAME and VALID are served.")
+        raise GraphError(f"{place} has padding {options.padding}. SAME and VALID are supported.")
     outputs = []
     for extent, kernel, stride in zip(_image(operator.inputs[0], place), window, options.stride, strict=False):
         padding = sum(same_padding(extent, kernel, stride)) if options.padding == "SAME" else 0
         outputs.append((extent + padding - kernel) // stride + 1)
     if min(outputs) < 1:
-        raise GraphError(f"{place}: its window {window} is larger than its input; export the model again.")
+        raise GraphError(f"{place}: its window {window} is larger than its input. Export the model again.")
     return outputs[0], outputs[1]
 
 
@@ -173,7 +177,9 @@ def _check_convolution(operator: Operator, place: str) -> None:
     outputs, rows, columns, inputs = operator.inputs[1].shape  # type: ignore[union-attr]
     channels = _image(operator.inputs[0], place)[2]
     if inputs != channels:
-        raise StreamError(f"{place}: filters for {inputs} channels on an input of {channels} (groups).")
+        raise StreamError(
+            f"{place}: its filters have {inputs} channels, its input has {channels}. Groups are not supported."
+        )
     _require_shape(operator, place, (1, *_window_outputs(operator, place, (rows, columns)), outputs))
 
 
@@ -182,7 +188,7 @@ def _check_depthwise(operator: Operator, place: str) -> None:
     batch, rows, columns, outputs = operator.inputs[1].shape  # type: ignore[union-attr]
     channels = _image(operator.inputs[0], place)[2]
     if batch != 1 or outputs % channels:
-        raise GraphError(f"{place}: {outputs} filters do not divide among {channels} channels.")
+        raise GraphError(f"{place}: {outputs} filters cannot be divided among {channels} channels.")
     _require_shape(operator, place, (1, *_window_outputs(operator, place, (rows, columns)), outputs))
 
 
@@ -197,7 +203,7 @@ def _check_dense(operator: Operator, place: str) -> None:
 def _check_add(operator: Operator, place: str) -> None:
     first, second = (tensor.shape for tensor in operator.inputs[:2] if tensor is not None)
     if first != second:
-        raise StreamError(f"{place} adds {first} and {second}; only equal shapes are served.")
+        raise StreamError(f"{place} adds the shapes {first} and {second}. Only equal shapes are supported.")
     _require_shape(operator, place, first)
 
 
@@ -210,13 +216,13 @@ def _check_pool(operator: Operator, place: str) -> None:
 def _check_unchanged_scale(operator: Operator, place: str) -> None:
     before, after = operator.inputs[0], operator.outputs[0]
     if before is None or (before.scales, before.zero_points) != (after.scales, after.zero_points):
-        raise StreamError(f"{place} changes the scale; it must keep its input's.")
+        raise StreamError(f"{place} changes the scale or the zero point. It must keep those of its input.")
 
 
 def _constant_integers(operator: Operator, place: str) -> np.ndarray:
     tensor = operator.inputs[1]
     if tensor is None or tensor.data is None or tensor.type not in ("INT32", "INT64"):
-        raise StreamError(f"{place}: its second input must be constant integers.")
+        raise StreamError(f"{place}: its second input must be a constant of integers.")
     return tensor.data
 
 
@@ -224,7 +230,7 @@ def _check_pad(operator: Operator, place: str) -> None:
     shape = (1, *_image(operator.inputs[0], place))
     paddings = _constant_integers(operator, place)
     if paddings.shape != (4, 2) or paddings.min() < 0 or paddings.max() > LARGEST_WINDOW or paddings[[0, 3]].any():
-        raise StreamError(f"{place} pads {paddings.tolist()}; only rows and columns are served.")
+        raise StreamError(f"{place} has the paddings {paddings.tolist()}. Only rows and columns can be padded.")
     _require_shape(operator, place, tuple(int(n + sum(p)) for n, p in zip(shape, paddings, strict=True)))
     _check_unchanged_scale(operator, place)
 
@@ -233,14 +239,16 @@ def _check_mean(operator: Operator, place: str) -> None:
     channels = _image(operator.inputs[0], place)[2]
     axes = sorted(int(axis) % 4 for axis in _constant_integers(operator, place).ravel())
     if axes != [1, 2]:
-        raise StreamError(f"{place} averages axes {axes}; only rows and columns (1, 2) are served.")
+        raise StreamError(f"{place} averages axes {axes}. Only rows and columns (1, 2) are supported.")
     _require_shape(operator, place, (1, 1, 1, channels) if operator.options.keep_dims else (1, channels))
 
 
 def _check_reshape(operator: Operator, place: str) -> None:
     before, after = operator.inputs[0], operator.outputs[0]
     if before is None or prod(before.shape) != prod(after.shape):
-        raise GraphError(f"{place} gives {after.shape} from another number of values; export the model again.")
+        raise GraphError(
+            f"{place}: its output {after.shape} has another number of values than its input. Export the model again."
+        )
     _check_unchanged_scale(operator, place)
 
 
@@ -250,15 +258,15 @@ def _check_softmax(operator: Operator, place: str) -> None:
         (PROBABILITY_SCALE,),
         (PROBABILITY_ZERO_POINT,),
     ):
-        raise GraphError(f"{place}: its output must have scale 1/256 and zero point -128; {EXPORT_INT8}.")
+        raise GraphError(f"{place}: its output must have scale 1/256 and zero point -128. {EXPORT_INT8}.")
     if not math.isfinite(operator.options.beta) or operator.options.beta <= 0:
-        raise GraphError(f"{place} has beta {operator.options.beta}; it must be positive.")
+        raise GraphError(f"{place} has beta {operator.options.beta}. It must be positive.")
     step = operator.options.beta * operator.inputs[0].scales[0]  # type: ignore[union-attr]
     if step < FINEST_LOGITS:
-        raise StreamError(f"{place}: its logits' scale {step:.3g} is too fine for its arithmetic.")
+        raise StreamError(f"{place}: the scale {step:.3g} of its logits is too small for its arithmetic.")
 
 
-# operator: fewest inputs, check; `lower.LOWERINGS` has the same operators
+# For each operator: its least number of inputs, and its check. `lower.LOWERINGS` has the same operators.
 CHECKS: dict[str, tuple[int, Callable[[Operator, str], None]]] = {
     "CONV_2D": (2, _check_convolution),
     "DEPTHWISE_CONV_2D": (2, _check_depthwise),
@@ -273,6 +281,6 @@ CHECKS: dict[str, tuple[int, Callable[[Operator, str], None]]] = {
 }
 
 STREAMED = frozenset(CHECKS)
-"""Operators that the compiler serves."""
+"""Operators that the streaming compiler supports."""
 INTERPRETED = frozenset(("BATCH_MATMUL", "MUL", "TRANSPOSE"))
-"""Operators that only TensorFlow Lite Micro's interpreter runs: those of self-attention."""
+"""Operators of self-attention, which only TensorFlow Lite Micro's interpreter runs."""

@@ -1,11 +1,12 @@
-// Convolution with a window: its cells are gathered for a strip of pixels, then multiplied as a 1x1 convolution.
+// Convolution by im2col: copies the window's cells for a strip of pixels, then runs a 1x1 convolution on them.
 #pragma once
 
 #include "pointwise.h"
 
 namespace esp32_deploy {
 
-// Weights lie as Pointwise's, their inputs in the order [row][channel][column].
+// Weights are stored as in Pointwise. Their inputs are in the order [row][channel][column]. `strip` is the number of
+// output pixels that are computed together.
 struct Convolution {
   Pointwise product;
   uint16_t channels;
@@ -15,6 +16,7 @@ struct Convolution {
   uint16_t strip;
 };
 
+// Copies every `stride`-th byte.
 inline void gather_line(const uint8_t* source, size_t stride, uint8_t* line, size_t pixels) {
   for (; pixels >= 4; pixels -= 4, line += 4, source += 4 * stride) {
     const uint8_t* const middle = source + 2 * stride;
@@ -26,7 +28,7 @@ inline void gather_line(const uint8_t* source, size_t stride, uint8_t* line, siz
   for (; pixels > 0; --pixels, source += stride) *line++ = *source;
 }
 
-// One line of `pixels` bytes for every cell of the window, from the window's place in the first pixel.
+// Writes one line of `pixels` bytes for every cell of the window. `rows` point at the first pixel's window.
 inline void gather(const Convolution& layer, const uint8_t* const* rows, size_t pitch, uint8_t* patches,
                    size_t pixels) {
   for (size_t y = 0; y < layer.kernel_rows; ++y)
@@ -37,7 +39,7 @@ inline void gather(const Convolution& layer, const uint8_t* const* rows, size_t 
       }
 }
 
-// `patches` has room for `strip` bytes for every cell of the window.
+// `patches` has room for `strip` bytes for every cell of the window, `rows` for a pointer to every row of it.
 inline void convolution(const Convolution& layer, const uint8_t* const* window, size_t pitch, Lines<uint8_t> out,
                         size_t pixels, uint8_t* patches, const uint8_t** rows, int32_t* corrections) {
   for (size_t y = 0; y < layer.kernel_rows; ++y) rows[y] = window[y];

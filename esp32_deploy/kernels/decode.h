@@ -1,4 +1,4 @@
-// Grids of probabilities become objects, by integers alone: what the model was measured with computes the same.
+// Decodes a grid of probabilities into objects with integers only, exactly as when the model was evaluated.
 #pragma once
 
 #include <stddef.h>
@@ -6,11 +6,11 @@
 
 namespace esp32_deploy {
 
-// The surest that an int8 softmax can be, in 256ths: one whole probability.
+// The largest output of an int8 softmax, in 256ths. It stands for probability 1.
 constexpr uint32_t most_score = 255;
 
-// One object: `label` 0 is the first class, `score` counts in 256ths, `row` and `column` of the first of its cells order
-// equals (what is equal in these too stays as it was found), the rest is in pixels of the network's input.
+// One object. Label 0 is the first class, and `score` counts in 256ths. `row` and `column` are those of the first cell;
+// they only sort objects. The other fields are in pixels of the network's input.
 struct Object {
   uint16_t label;
   uint16_t score;
@@ -31,7 +31,8 @@ inline bool comes_before(const Object& one, const Object& other) {
   return one.column < other.column;
 }
 
-// The surest objects, in order; counts those for which there is no room.
+// The `Most` objects with the highest scores, in order. Equal objects stay in the order of their detection. `left_out`
+// counts the objects without room.
 template <size_t Most>
 struct Objects {
   Object found[Most];
@@ -50,7 +51,7 @@ struct Objects {
   }
 };
 
-// A grid's shape; channel 0 is background. `least` is the threshold in 256ths.
+// The shape of a grid. Channel 0 is background. `least` is the threshold in 256ths.
 struct Grid {
   size_t height;
   size_t width;
@@ -59,7 +60,7 @@ struct Grid {
   uint16_t least;
 };
 
-// A rectangle of cells, right and bottom exclusive.
+// A rectangle of cells. `bottom` and `right` are exclusive.
 struct Rectangle {
   uint16_t top;
   uint16_t left;
@@ -80,9 +81,10 @@ struct Rectangle {
   }
 };
 
-// Rectangles that do not touch take a row and a column more than their cells: this many have room.
+// The most rectangles that do not touch: each needs a free row and a free column beside its cells.
 constexpr size_t most_rectangles(size_t height, size_t width) { return ((height + 1) / 2) * ((width + 1) / 2); }
 
+// An object whose box is a rectangle of cells.
 inline Object boxed(size_t label, size_t score, const Rectangle& cells, size_t cell_px) {
   const auto px = [cell_px](size_t count) { return static_cast<uint16_t>(count * cell_px); };
   Object object{};
@@ -95,8 +97,8 @@ inline Object boxed(size_t label, size_t score, const Rectangle& cells, size_t c
   return object;
 }
 
-// Cells that reach the threshold join with all that they touch, corners included, until no two touch.
-// `step(row, column, channel)` gives a cell in 256ths; `rectangles` has room for most_rectangles().
+// Merges cells that reach the threshold with all others that they touch, corners included, until no two touch.
+// `step(row, column, channel)` returns a cell in 256ths. `rectangles` has room for most_rectangles().
 template <typename Step, typename Found>
 void find_fused(const Grid& grid, const Step& step, Rectangle* rectangles, Found& objects) {
   for (size_t channel = 1; channel < grid.channels; ++channel) {
@@ -130,7 +132,7 @@ void find_fused(const Grid& grid, const Step& step, Rectangle* rectangles, Found
   }
 }
 
-// An object takes `score` of its two by two cells, from the surest first; `taken` tells how much of each.
+// Subtracts `score` from the cells of an object, from the largest cell first. `taken` receives the part of each cell.
 inline void take_object(uint8_t* const* cells, size_t count, uint32_t score, uint32_t* taken) {
   for (size_t n = 0; n < count; ++n) taken[n] = 0;
   for (uint32_t rest = score; rest > 0;) {
@@ -144,11 +146,11 @@ inline void take_object(uint8_t* const* cells, size_t count, uint32_t score, uin
   }
 }
 
-// The two by two cells with the most probability are an object if they reach the threshold together, for training
-// shares an object among the cells around its centre. It takes one whole probability away with it, from the surest
-// cells first; then the next most probable cells are looked at. Its centre is the mean of its cells' centres, weighted
-// by what it takes; its box holds those of which it takes at least half as much as of the surest.
-// `plane` has room for a byte a cell. Every object costs a look at the whole grid of its class.
+// Finds the 2x2 window of cells with the largest sum. It is an object if the sum reaches the threshold, because
+// training spreads an object over the cells around its centre. The sum, at most probability 1, is subtracted from the
+// cells, from the largest first. Then the search starts again. An object's centre is the mean of its cells' centres,
+// weighted by the parts subtracted. Its box holds the cells whose part is at least half of the largest part. `plane`
+// has room for a byte for every cell. Every object costs one pass over the grid of its class.
 template <typename Step, typename Found>
 void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& objects) {
   const size_t rows = grid.height > 1 ? 2 : 1;
@@ -182,7 +184,7 @@ void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& objec
       uint32_t across = 0;
       uint32_t down = 0;
       for (size_t n = 0; n < rows * columns; ++n) {
-        // twice the place of a cell's centre is a whole number of cells
+        // a cell's centre lies at half a cell: twice its position is an integer
         across += taken[n] * static_cast<uint32_t>(2 * (left + n % columns) + 1);
         down += taken[n] * static_cast<uint32_t>(2 * (top + n / columns) + 1);
         if (taken[n] > most) most = taken[n];

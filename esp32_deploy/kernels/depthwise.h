@@ -1,21 +1,25 @@
-// Depthwise convolution of planar rows: one channel's lines at a time, its weights in registers.
+// Depthwise convolution of planar rows, one channel at a time, with the channel's weights in registers.
 #pragma once
 
 #include "pointwise.h"
 
 namespace esp32_deploy {
 
-// Outputs in a line that share the loads of their common columns.
+// Adjacent outputs that are computed together, so that each input column is loaded once for all of them.
 constexpr int line_pixels = 4;
 
-// Xtensa has loads of signed 16 bits, but not of 8.
+// Kernels of this many rows and columns run in an unrolled loop, up to this stride.
+constexpr int unrolled_kernel = 3;
+constexpr int most_unrolled_stride = 2;
+
+// Xtensa can load signed 16-bit values, but not signed 8-bit values.
 #if defined(__XTENSA__)
 using Tap = int16_t;
 #else
 using Tap = int8_t;
 #endif
 
-// Weights lie as [output channel][row][column].
+// Weights are in the order [output channel][row][column]. Every input channel has `multiplier` output channels.
 struct Depthwise {
   const Tap* weights;
   Requantization requantization;
@@ -25,20 +29,20 @@ struct Depthwise {
   uint16_t multiplier;
 };
 
-// One channel's line on its way along the row.
+// The state of the loop along one channel's line. `count` is the number of iterations left.
 template <typename Requantizer>
 struct Line {
-  Requantizer requantize;
+  Requantizer to_byte;
   const Tap* weights;
   const uint8_t* rows[3];
   uint8_t* out;
   size_t count;
 };
 
-// `count` times `Pixels` outputs of a 3x3 window.
+// Computes `count` times `Pixels` outputs of a 3x3 window.
 template <typename Requantizer, int Stride, int Pixels>
 __attribute__((noinline)) void run_line(Line<Requantizer>& line) {
-  const Requantizer requantize = line.requantize;
+  const Requantizer to_byte = line.to_byte;
   const uint8_t* rows[3] = {line.rows[0], line.rows[1], line.rows[2]};
   const Tap* const weights = line.weights;
   uint8_t* out = line.out;
@@ -52,7 +56,7 @@ __attribute__((noinline)) void run_line(Line<Requantizer>& line) {
 #pragma GCC unroll 3
     for (int y = 0; y < 3; ++y) {
 #if defined(__XTENSA__)
-      // nine weights and the sums do not fit 16 registers
+      // nine weights and the sums do not fit in 16 registers: load three weights for every row
       ESP32_DEPLOY_FORGET_REGISTERS();
       const int32_t taps[3] = {weights[y * 3], weights[y * 3 + 1], weights[y * 3 + 2]};
 #else
@@ -72,7 +76,7 @@ __attribute__((noinline)) void run_line(Line<Requantizer>& line) {
       for (int p = 0; p < Pixels; ++p) pin(sums[p]);
     }
 #pragma GCC unroll 4
-    for (int p = 0; p < Pixels; ++p) out[p] = static_cast<uint8_t>(requantize(sums[p]));
+    for (int p = 0; p < Pixels; ++p) out[p] = static_cast<uint8_t>(to_byte(sums[p]));
     out += Pixels;
   } while (--count > 0);
   for (int y = 0; y < 3; ++y) line.rows[y] = rows[y];
@@ -80,7 +84,7 @@ __attribute__((noinline)) void run_line(Line<Requantizer>& line) {
 }
 
 template <typename Requantizer, int Stride>
-inline void window_3x3_line(Line<Requantizer>& line, size_t pixels) {
+inline void unrolled_line(Line<Requantizer>& line, size_t pixels) {
   line.count = pixels / line_pixels;
   if (line.count > 0) run_line<Requantizer, Stride, line_pixels>(line);
   line.count = pixels % line_pixels;
@@ -89,7 +93,7 @@ inline void window_3x3_line(Line<Requantizer>& line, size_t pixels) {
 
 template <typename Requantizer>
 inline void window_line(const Depthwise& layer, const Tap* weights, const uint8_t* const* rows, size_t channel_offset,
-                        uint8_t* out, size_t pixels, const Requantizer& requantize) {
+                        uint8_t* out, size_t pixels, const Requantizer& to_byte) {
   for (size_t p = 0; p < pixels; ++p) {
     int32_t sum = 0;
     const Tap* weight = weights;
@@ -97,31 +101,32 @@ inline void window_line(const Depthwise& layer, const Tap* weights, const uint8_
       const uint8_t* const row = rows[y] + channel_offset + p * layer.stride;
       for (size_t x = 0; x < layer.kernel_columns; ++x) sum += *weight++ * row[x];
     }
-    out[p] = static_cast<uint8_t>(requantize(sum));
+    out[p] = static_cast<uint8_t>(to_byte(sum));
   }
 }
 
-// Input channels [first, first + count): `rows` point at the line of the first one, at the first window's left edge.
+// Convolves input channels [first, first + count). `rows` point at the line of channel `first`, at the left edge of the
+// first window.
 template <typename Requantizer>
-__attribute__((noinline)) void depthwise_as(const Depthwise& layer, const uint8_t* const* rows, size_t pitch, Lines<uint8_t> out,
-                         size_t pixels, size_t first, size_t count) {
+__attribute__((noinline)) void depthwise_as(const Depthwise& layer, const uint8_t* const* rows, size_t pitch,
+                                            Lines<uint8_t> out, size_t pixels, size_t first, size_t count) {
   const size_t taps = static_cast<size_t>(layer.kernel_rows) * layer.kernel_columns;
-  const bool is_3x3 = layer.kernel_rows == 3 && layer.kernel_columns == 3;
+  const bool has_unrolled_kernel = layer.kernel_rows == unrolled_kernel && layer.kernel_columns == unrolled_kernel;
   const Tap* weights = layer.weights + first * layer.multiplier * taps;
   const int32_t* constants = layer.requantization.constants + first * layer.multiplier * Requantizer::constants;
   for (size_t channel = 0; channel < count; ++channel) {
     const size_t offset = channel * pitch;
     for (size_t copy = 0; copy < layer.multiplier; ++copy) {
-      const Requantizer requantize(layer.requantization, constants);
-      if (is_3x3 && layer.stride <= 2) {
+      const Requantizer to_byte(layer.requantization, constants);
+      if (has_unrolled_kernel && layer.stride <= most_unrolled_stride) {
         Line<Requantizer> line = {
-            requantize, weights, {rows[0] + offset, rows[1] + offset, rows[2] + offset}, out.data, 0};
+            to_byte, weights, {rows[0] + offset, rows[1] + offset, rows[2] + offset}, out.data, 0};
         if (layer.stride == 1)
-          window_3x3_line<Requantizer, 1>(line, pixels);
+          unrolled_line<Requantizer, 1>(line, pixels);
         else
-          window_3x3_line<Requantizer, 2>(line, pixels);
+          unrolled_line<Requantizer, 2>(line, pixels);
       } else if constexpr (Uses::depthwise_other_windows) {
-        window_line(layer, weights, rows, offset, out.data, pixels, requantize);
+        window_line(layer, weights, rows, offset, out.data, pixels, to_byte);
       }
       weights += taps;
       constants += Requantizer::constants;

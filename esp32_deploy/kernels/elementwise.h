@@ -1,4 +1,4 @@
-// Operations on single cells of planar rows: ADD and SOFTMAX over channels.
+// Operations on single pixels of planar rows: ADD, and SOFTMAX over a pixel's channels.
 #pragma once
 
 #include "pointwise.h"
@@ -6,7 +6,8 @@
 
 namespace esp32_deploy {
 
-// Either (first * x + second * y + offset) >> shift, proven on all pairs of bytes, or the definition (is_exact).
+// The fast form is (first * x + second * y + offset) >> shift, proven equal to the definition for all pairs of bytes.
+// Layers without one compute the definition (is_exact).
 struct Addition {
   int32_t first;
   int32_t second;
@@ -22,13 +23,15 @@ struct Addition {
   int8_t exponents[3];
 };
 
+// Extra bits of the common scale to which both inputs are brought.
 constexpr int addition_left_shift = 20;
 
 inline uint8_t add_exactly(const Addition& layer, int32_t x, int32_t y) {
-  const int32_t left = scale((x - layer.first_zero) * (1 << addition_left_shift), layer.mantissas[0], layer.exponents[0]);
+  const int32_t left =
+      requantize((x - layer.first_zero) * (1 << addition_left_shift), layer.mantissas[0], layer.exponents[0]);
   const int32_t right =
-      scale((y - layer.second_zero) * (1 << addition_left_shift), layer.mantissas[1], layer.exponents[1]);
-  const int32_t value = scale(left + right, layer.mantissas[2], layer.exponents[2]) + layer.zero;
+      requantize((y - layer.second_zero) * (1 << addition_left_shift), layer.mantissas[1], layer.exponents[1]);
+  const int32_t value = requantize(left + right, layer.mantissas[2], layer.exponents[2]) + layer.zero;
   return static_cast<uint8_t>(value < layer.low ? layer.low : value > layer.high ? layer.high : value);
 }
 
@@ -59,8 +62,7 @@ inline void add(const Addition& layer, Lines<const uint8_t> x, Lines<const uint8
 }
 
 inline void softmax(const Softmax& layer, Lines<const uint8_t> in, Lines<uint8_t> out, size_t pixels, size_t channels) {
-  for (size_t p = 0; p < pixels; ++p)
-    softmax_pixel(layer, in.data + p, in.pitch, out.data + p, out.pitch, channels);
+  for (size_t p = 0; p < pixels; ++p) softmax_pixel(layer, in.data + p, in.pitch, out.data + p, out.pitch, channels);
 }
 
 }  // namespace esp32_deploy

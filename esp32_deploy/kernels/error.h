@@ -1,4 +1,4 @@
-// What can go wrong between a frame and a result, and what a person can do about it.
+// Errors between a frame and a result, and what to do about each.
 #pragma once
 
 #include <stdint.h>

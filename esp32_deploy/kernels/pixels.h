@@ -1,4 +1,5 @@
-// A camera's frame as rows of the network's input: cropped, resized and converted by the integers of pixels.py.
+// Crops, resizes and converts a camera's frame into rows of the network's input, with integers only, exactly as the
+// training images were.
 #pragma once
 
 #include <stddef.h>
@@ -7,10 +8,10 @@
 
 namespace esp32_deploy {
 
-// rgb565: two bytes a pixel, the upper one first, as cameras give it. rgb888: red, green, blue.
+// rgb565: two bytes for a pixel, the upper byte first, as cameras send it. rgb888: red, green, blue.
 enum class PixelFormat : uint8_t { rgb565, rgb888, grayscale };
 
-// An image in memory. `stride` bytes lead from a row to the next; 0 where rows follow one another without a gap.
+// An image in memory. `stride` is the number of bytes from one row to the next, or 0 for rows without a gap.
 struct Frame {
   const uint8_t* pixels;
   size_t width;
@@ -19,14 +20,21 @@ struct Frame {
   size_t stride = 0;
 };
 
-// How an image becomes square: squeezed, its centre cut out, or whole on black.
+// How an image becomes square: squeezed, its centre cropped, or whole with black borders.
 enum class Resize : uint8_t { squash, crop, fit };
 
-// Sums of bytes times areas stay within 32 bits up to this many pixels, and lengths up to this side.
+// Up to this many pixels the sums fit in 32 bits: 255 * pixels + pixels / 2 < 2^32. Lengths fit up to this side.
 constexpr size_t most_frame_pixels = 16810048;
 constexpr size_t most_frame_side = 65535;
 
-// Which rectangle of the frame fills which rectangle of the input, in pixels of each.
+// Sums that FrameRows keeps for every pixel of a row: one for every colour.
+constexpr size_t sums_per_pixel = 3;
+
+// The weights of red, green and blue in gray add up to 1 << gray_weight_bits.
+constexpr uint32_t gray_weights[3] = {77, 150, 29};
+constexpr int gray_weight_bits = 8;
+
+// The rectangle of the frame, in its pixels, and the rectangle of the input that it fills, in pixels of the input.
 struct Placement {
   size_t source_x;
   size_t source_y;
@@ -38,6 +46,7 @@ struct Placement {
   size_t target_height;
 };
 
+// side * size / longer, rounded, but at least 1.
 inline size_t fitted(size_t side, size_t longer, size_t size) {
   const size_t result = (side * size + longer / 2) / longer;
   return result > 0 ? result : 1;
@@ -54,7 +63,8 @@ inline Placement placement(size_t width, size_t height, size_t size, Resize resi
   return {0, 0, width, height, (size - across) / 2, (size - down) / 2, across, down};
 }
 
-// One pixel of each format as numbers of 0 to 255; the upper bits of short colours fill the lower, so white is 255.
+// Readers of one pixel in each format. They return colours from 0 to 255. Colours of 5 or 6 bits repeat their upper
+// bits in the lower ones, so that white is 255.
 struct Rgb565 {
   static constexpr size_t bytes = 2;
   static constexpr size_t channels = 3;
@@ -82,17 +92,18 @@ struct Grayscale {
   static void read(const uint8_t* pixel, uint32_t* values) { values[0] = pixel[0]; }
 };
 
-// Gives the rows of the input from the top. An axis of S source and T target pixels is a line of S * T units: a target
-// pixel covers S of them, a source pixel T, and the length of their overlap is the weight of one in the other.
+// Computes the rows of the input from the top by area averaging. An axis of S source and T target pixels is a line of
+// S * T units: a target pixel covers S units, a source pixel T. The length of their overlap is the weight of the source
+// pixel in the target pixel.
 class FrameRows {
  public:
-  // `sums` has room for three numbers for every pixel of a row.
+  // `sums` has room for sums_per_pixel numbers for every pixel of a row.
   FrameRows(const Frame& frame, const Placement& place, size_t size, size_t channels, uint32_t* sums)
       : frame_(frame), place_(place), size_(size), channels_(channels), sums_(sums), left_(place.target_height) {
-    memset(sums, 0, sizeof(uint32_t) * 3 * size);
+    memset(sums, 0, sizeof(uint32_t) * sums_per_pixel * size);
   }
 
-  // The next row: `size` pixels of `channels` bytes.
+  // Writes the next row: `size` pixels of `channels` bytes.
   void next(uint8_t* row) {
     const size_t y = target_row_++;
     const bool is_filled = y >= place_.target_y && y < place_.target_y + place_.target_height;
@@ -109,13 +120,13 @@ class FrameRows {
   }
 
  private:
-  // Reads source rows until the target row is whole. The last one often reaches into the next target row: its part
-  // there is left in the sums, so that no row is read twice.
+  // Reads source rows until the target row is complete. The last one often overlaps the next target row too. Its part
+  // there stays in the sums, so that no row is read twice.
   template <typename Format>
   void fill(uint8_t* out) {
     size_t open = place_.source_height - carried_;
     carried_ = 0;
-    // enlarged so much that the source row before filled this one too
+    // the previous source row covers this whole target row too
     if (open == 0) return scan<Format, true>(0, 0, out);
     for (;;) {
       const size_t weight = left_ < open ? left_ : open;
@@ -136,12 +147,12 @@ class FrameRows {
     }
   }
 
-  // Adds `weight` times the source row to the sums. If that completes them, gives the means and leaves `carry` times
-  // the row for the next ones.
+  // Adds `weight` times the source row to the sums. If that completes them, writes the means, and starts the next sums
+  // with `carry` times the row.
   template <typename Format, bool completes>
   void scan(size_t weight, size_t carry, uint8_t* out) {
     const size_t stride = frame_.stride > 0 ? frame_.stride : frame_.width * Format::bytes;
-    // a row that is read for nothing but its sums may be the one after the last
+    // a row without weight may be the one after the last: read another in its place
     const size_t row = weight + carry > 0 ? source_row_ : 0;
     const uint8_t* pixel = frame_.pixels + (place_.source_y + row) * stride + place_.source_x * Format::bytes;
     const uint32_t area = static_cast<uint32_t>(place_.source_width * place_.source_height);
@@ -175,10 +186,12 @@ class FrameRows {
     }
   }
 
-  // One pixel, converted between colour and gray where frame and network differ; gives the place of the next.
+  // Writes one pixel and returns the place of the next. Converts between colour and gray if frame and network differ.
   uint8_t* put(const uint32_t* means, size_t given, uint8_t* out) const {
     if (given == 3 && channels_ == 1) {
-      *out = static_cast<uint8_t>((77 * means[0] + 150 * means[1] + 29 * means[2] + 128) >> 8);
+      uint32_t gray = 1U << (gray_weight_bits - 1);
+      for (size_t c = 0; c < 3; ++c) gray += gray_weights[c] * means[c];
+      *out = static_cast<uint8_t>(gray >> gray_weight_bits);
       return out + 1;
     }
     for (size_t c = 0; c < channels_; ++c) *out++ = static_cast<uint8_t>(means[given == 3 ? c : 0]);
@@ -190,8 +203,8 @@ class FrameRows {
   size_t size_;
   size_t channels_;
   uint32_t* sums_;
-  size_t left_;  // units of the source row that no target row has taken
-  size_t carried_ = 0;  // units of the target row that are in the sums already
+  size_t left_;         // units of the source row that are in no sum yet
+  size_t carried_ = 0;  // units of the target row that are in the sums
   size_t target_row_ = 0;
   size_t source_row_ = 0;
 };

@@ -1,27 +1,29 @@
-// 1x1 convolution of planar rows: every channel of a row is one line of bytes.
+// 1x1 convolution of planar rows. A planar row holds every channel as one line of bytes.
 #pragma once
 
 #include "requantize.h"
 
 namespace esp32_deploy {
 
+// Output channels that are computed together.
 constexpr int block_channels = 4;
 
-// Pixels that share every weight load. 4 x 4 sums fit the 31 registers of RISC-V, 4 x 2 the 16 of Xtensa.
+// Pixels that are computed together, so that each weight is loaded once for all of them. 4 x 4 sums fit in the 31
+// registers of RISC-V, 4 x 2 in the 16 of Xtensa.
 #if defined(__XTENSA__)
 constexpr int block_pixels = 2;
 #else
 constexpr int block_pixels = 4;
 #endif
 
-// Keeps what a loop uses once in memory, where it would take registers from the sums.
+// Makes the compiler load values from memory again after this point, so that they take no registers before it.
 #define ESP32_DEPLOY_FORGET_REGISTERS() __asm__ volatile("" ::: "memory")
 
-// Xtensa has no load of a signed byte: there weights lie as bytes + 128, and 128 times the sum of a pixel's channels
-// is taken off every sum.
+// Xtensa cannot load a signed byte. Its weights are stored as unsigned bytes (weight + 128). A correction then subtracts
+// 128 times the sum of a pixel's inputs from each of its outputs.
 #if defined(__XTENSA__)
 using Weight = uint8_t;
-constexpr int weight_offset = 128;
+constexpr int weight_offset = int8_offset;
 #else
 using Weight = int8_t;
 constexpr int weight_offset = 0;
@@ -32,7 +34,7 @@ struct Weights {
   Weight values[Count];
 };
 
-// int8 weights as this processor likes to read them, at compile time.
+// Converts int8 weights to this processor's type at compile time.
 template <size_t Count>
 constexpr Weights<Count> stored(const int8_t (&weights)[Count]) {
   Weights<Count> result{};
@@ -40,7 +42,7 @@ constexpr Weights<Count> stored(const int8_t (&weights)[Count]) {
   return result;
 }
 
-// Weights lie as [block of 4 output channels][input channel][4], zeros beyond the last channel.
+// Weights are in the order [block of output channels][input channel][channel of the block]. Zeros fill the last block.
 struct Pointwise {
   const Weight* weights;
   Requantization requantization;
@@ -48,14 +50,14 @@ struct Pointwise {
   uint16_t outputs;
 };
 
-// A row of lines; `pitch` bytes lead from one channel's line to the next.
+// A planar row. The lines of two adjacent channels are `pitch` bytes apart.
 template <typename Byte>
 struct Lines {
   Byte* data;
   size_t pitch;
 };
 
-// A block of 4 channels on its way along the row.
+// The state of the loop along a row for one block of output channels. `count` is the number of iterations left.
 struct Block {
   const Requantization* requantization;
   const Weight* weights;
@@ -81,7 +83,7 @@ inline void sum_some_pixels(Lines<const uint8_t> in, size_t inputs, int32_t* cor
   for (int p = 0; p < Pixels; ++p) corrections[p] = -weight_offset * sums[p];
 }
 
-// What weight_offset adds to every sum of a pixel, negative.
+// Computes a correction for every pixel: minus what weight_offset adds to each of its sums.
 __attribute__((noinline)) inline void sum_pixels(Lines<const uint8_t> in, size_t inputs, int32_t* corrections,
                                                  size_t pixels) {
   if (weight_offset == 0) return;
@@ -89,10 +91,10 @@ __attribute__((noinline)) inline void sum_pixels(Lines<const uint8_t> in, size_t
   for (; pixels > 0; --pixels, ++in.data, ++corrections) sum_some_pixels<1>(in, inputs, corrections);
 }
 
-// `count` times `Pixels` pixels of one block.
+// Computes `count` times `Pixels` pixels of one block.
 template <typename Requantizer, int Pixels>
 __attribute__((noinline)) void run_block(Block& start) {
-  // reads like any pointer, but takes no register while the sums need them all
+  // volatile keeps this pointer in memory while the sums need all registers
   Block* volatile where = &start;
   do {
     const Block& begin = *where;
@@ -128,9 +130,9 @@ __attribute__((noinline)) void run_block(Block& start) {
     int channels = block.channels;
 #pragma GCC unroll 4
     for (int c = 0; c < block_channels; ++c) {
-      const Requantizer requantize(layer, constants);
+      const Requantizer to_byte(layer, constants);
 #pragma GCC unroll 4
-      for (int p = 0; p < Pixels; ++p) out[p] = static_cast<uint8_t>(requantize(sums[c][p]));
+      for (int p = 0; p < Pixels; ++p) out[p] = static_cast<uint8_t>(to_byte(sums[c][p]));
       if (--channels == 0) break;
       constants += Requantizer::constants;
       out += block.out_pitch;
@@ -143,17 +145,19 @@ __attribute__((noinline)) void run_block(Block& start) {
   } while (where->count > 0);
 }
 
-// Output channels [first, first + count) of `pixels` pixels; `first` is a multiple of 4.
+// Computes output channels [first, first + count) of `pixels` pixels. `first` is a multiple of block_channels.
 template <typename Requantizer>
-__attribute__((noinline)) void pointwise_as(const Pointwise& layer, Lines<const uint8_t> in, Lines<uint8_t> out, size_t pixels,
-                         size_t first, size_t count, const int32_t* corrections) {
+__attribute__((noinline)) void pointwise_as(const Pointwise& layer, Lines<const uint8_t> in, Lines<uint8_t> out,
+                                            size_t pixels, size_t first, size_t count, const int32_t* corrections) {
   const Weight* weights = layer.weights + first * layer.inputs;
   const int32_t* constants = layer.requantization.constants + first * Requantizer::constants;
   for (size_t done = 0; done < count; done += block_channels) {
     const Weight* const end = weights + static_cast<size_t>(block_channels) * layer.inputs;
     const int channels = count - done < block_channels ? static_cast<int>(count - done) : block_channels;
-    Block block = {&layer.requantization, weights, end, constants, in.data, corrections, out.data, in.pitch,
-                   out.pitch, channels, pixels / block_pixels};
+    Block block = {
+        &layer.requantization, weights, end, constants, in.data, corrections, out.data, in.pitch, out.pitch, channels,
+        pixels / block_pixels,
+    };
     if (block.count > 0) run_block<Requantizer, block_pixels>(block);
     block.count = pixels % block_pixels;
     if (block.count > 0) run_block<Requantizer, 1>(block);
@@ -163,7 +167,7 @@ __attribute__((noinline)) void pointwise_as(const Pointwise& layer, Lines<const 
   }
 }
 
-// `corrections` come from sum_pixels.
+// sum_pixels computes `corrections` first.
 inline void pointwise(const Pointwise& layer, Lines<const uint8_t> in, Lines<uint8_t> out, size_t pixels, size_t first,
                       size_t count, const int32_t* corrections) {
   switch (layer.requantization.form) {
@@ -171,7 +175,8 @@ inline void pointwise(const Pointwise& layer, Lines<const uint8_t> in, Lines<uin
       if constexpr (Uses::pointwise_rising) pointwise_as<Rising>(layer, in, out, pixels, first, count, corrections);
       return;
     case Form::two_sided:
-      if constexpr (Uses::pointwise_two_sided) pointwise_as<TwoSided>(layer, in, out, pixels, first, count, corrections);
+      if constexpr (Uses::pointwise_two_sided)
+        pointwise_as<TwoSided>(layer, in, out, pixels, first, count, corrections);
       return;
     case Form::exact:
       if constexpr (Uses::pointwise_exact) pointwise_as<Exact>(layer, in, out, pixels, first, count, corrections);

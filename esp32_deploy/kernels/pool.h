@@ -1,10 +1,11 @@
-// Average and maximum of windows, and the mean of a whole plane.
+// Average pooling, max pooling, and the mean of a whole plane.
 #pragma once
 
 #include "pointwise.h"
 
 namespace esp32_deploy {
 
+// `left` is the padding at the left edge, `width` the input's width.
 struct Pool {
   uint16_t kernel_rows;
   uint16_t kernel_columns;
@@ -16,17 +17,19 @@ struct Pool {
   bool is_average;
 };
 
+// Clamps to the limits of the fused activation.
 inline uint8_t limit(const Pool& layer, int32_t value) {
   return static_cast<uint8_t>(value < layer.low ? layer.low : value > layer.high ? layer.high : value);
 }
 
-// Halves away from the int8 value zero, which is byte 128.
+// Halves round away from the int8 value 0.
 inline int32_t average_byte(int32_t sum, int32_t cells) {
-  const int32_t centred = sum - 128 * cells;
-  return 128 + (centred > 0 ? centred + cells / 2 : centred - cells / 2) / cells;
+  const int32_t centred = sum - int8_offset * cells;
+  return int8_offset + (centred > 0 ? centred + cells / 2 : centred - cells / 2) / cells;
 }
 
-// Cells of padding hold byte 0: they add nothing and are never the largest. `rows_inside` of the window's rows count.
+// Padding holds byte 0, so it adds nothing to a sum and never exceeds another cell. `rows_inside` of the window's rows
+// lie inside the image.
 inline void pool(const Pool& layer, const uint8_t* const* rows, size_t pitch, Lines<uint8_t> out, size_t pixels,
                  size_t channels, int32_t rows_inside) {
   for (size_t channel = 0; channel < channels; ++channel) {
@@ -50,7 +53,7 @@ inline void pool(const Pool& layer, const uint8_t* const* rows, size_t pitch, Li
   }
 }
 
-// The factor of a plane's sum, its division included; zero points as bytes.
+// `mantissa` and `exponent` multiply a plane's sum, and include the division by `cells`. Zero points are bytes.
 struct Mean {
   int32_t mantissa;
   int32_t cells;
@@ -59,6 +62,7 @@ struct Mean {
   uint8_t target_zero;
 };
 
+// Adds a row to the sums, one for every channel.
 inline void accumulate(Lines<const uint8_t> in, int32_t* sums, size_t pixels, size_t channels) {
   for (size_t channel = 0; channel < channels; ++channel) {
     int32_t sum = 0;
@@ -71,7 +75,8 @@ inline void accumulate(Lines<const uint8_t> in, int32_t* sums, size_t pixels, si
 inline void finish_mean(const Mean& layer, const int32_t* sums, Lines<uint8_t> out, size_t channels) {
   for (size_t channel = 0; channel < channels; ++channel) {
     const int32_t sum = sums[channel] - layer.source_zero * layer.cells;
-    *out.data = static_cast<uint8_t>(clamp_to_byte(scale(sum, layer.mantissa, layer.exponent) + layer.target_zero));
+    *out.data =
+        static_cast<uint8_t>(clamp_to_byte(requantize(sum, layer.mantissa, layer.exponent) + layer.target_zero));
     out.data += out.pitch;
   }
 }

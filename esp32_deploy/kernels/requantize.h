@@ -1,10 +1,10 @@
-// Sums of products to bytes, bit for bit as TensorFlow Lite Micro rounds them.
+// Requantization: accumulators to bytes, bit for bit as TensorFlow Lite Micro computes them.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
-// says whether this Xtensa has an instruction for the upper half of a product
+// Defines XCHAL_HAVE_MUL32_HIGH: whether this Xtensa has an instruction for the upper half of a product.
 #if defined(__XTENSA__)
 #if defined(__has_include)
 #if __has_include(<xtensa/config/core-isa.h>)
@@ -15,13 +15,16 @@
 
 namespace esp32_deploy {
 
-// For the few instructions that run once for every output: a call would cost as much again.
+// For functions of a few instructions that run once for every output. A call would double their cost.
 #define ESP32_DEPLOY_INLINE inline __attribute__((always_inline))
 
-// Upper half of a signed 64-bit product.
+// Planes hold int8 values as unsigned bytes: value + int8_offset.
+constexpr int int8_offset = 128;
+
+// The upper half of a signed 64-bit product.
 ESP32_DEPLOY_INLINE int32_t multiply_high(int32_t a, int32_t b) {
 #if defined(__XTENSA__) && !(defined(XCHAL_HAVE_MUL32_HIGH) && XCHAL_HAVE_MUL32_HIGH)
-  // no instruction for it: from four products of halves
+  // this processor has no instruction for it: add up the four products of 16-bit halves
   const int32_t a_low = a & 0xFFFF;
   const int32_t a_high = a >> 16;
   const int32_t b_low = b & 0xFFFF;
@@ -34,41 +37,42 @@ ESP32_DEPLOY_INLINE int32_t multiply_high(int32_t a, int32_t b) {
 #endif
 }
 
-// Two's complement sums that may wrap on the way to a result that fits.
+// Adds modulo 2^32. An intermediate sum may overflow as long as the final sum fits in 32 bits.
 ESP32_DEPLOY_INLINE int32_t wrapping_add(int32_t a, int32_t b) {
   return static_cast<int32_t>(static_cast<uint32_t>(a) + static_cast<uint32_t>(b));
 }
 
-// The value clamped to 0..255 is in the lower eight bits; a store takes no others.
+// Clamps to 0..255. Only the lower eight bits of the result are valid, because the caller stores a byte.
 ESP32_DEPLOY_INLINE int32_t clamp_to_byte(int32_t value) {
   return static_cast<uint32_t>(value) > 255U ? ~(value >> 31) : value;
 }
 
-// (product + 2^30) >> 31: the doubled upper half, halves up.
+// (a * b + 2^30) >> 31: the upper half of the doubled product. Halves round up.
 inline int32_t rounding_multiply_high(int32_t a, int32_t b) {
   return static_cast<int32_t>((static_cast<int64_t>(a) * b + (int64_t{1} << 30)) >> 31);
 }
 
-// value / 2^exponent, halves away from zero. Written so that it cannot overflow near the largest value.
+// value / 2^exponent. Halves round away from zero. No step overflows, even for the largest value.
 inline int32_t rounding_divide(int32_t value, int exponent) {
   const int32_t mask = static_cast<int32_t>((uint32_t{1} << exponent) - 1U);
   const int32_t threshold = (mask >> 1) + (value < 0 ? 1 : 0);
   return (value >> exponent) + ((value & mask) > threshold ? 1 : 0);
 }
 
-// value * mantissa * 2^(exponent - 31) with TensorFlow Lite Micro's two roundings.
-inline int32_t scale(int32_t value, int32_t mantissa, int exponent) {
+// value * mantissa * 2^(exponent - 31), rounded twice as TensorFlow Lite Micro does.
+inline int32_t requantize(int32_t value, int32_t mantissa, int exponent) {
   const int left = exponent > 0 ? exponent : 0;
   const int32_t shifted = static_cast<int32_t>(static_cast<uint32_t>(value) << left);
   return rounding_divide(rounding_multiply_high(shifted, mantissa), left - exponent);
 }
 
-// Makes the compiler hold values in registers at this point, in its order of the sums instead of one of its own.
+// Makes the compiler hold `value` in a register at this point, so that it does not reorder the additions.
 ESP32_DEPLOY_INLINE void pin(int32_t& value) { __asm__("" : "+r"(value)); }
 
+// How a layer requantizes: by Rising, TwoSided or Exact below.
 enum class Form : uint8_t { rising, two_sided, exact };
 
-// How one layer's sums become bytes; `constants` holds Form::constants numbers for every channel.
+// Requantization of one layer. For every channel, `constants` holds as many numbers as the form's struct says.
 struct Requantization {
   const int32_t* constants;
   Form form;
@@ -79,7 +83,7 @@ struct Requantization {
   uint8_t high;
 };
 
-// Proven equal to the exact form for every sum that the layer can reach.
+// The fast form. It is proven equal to the exact form for every accumulator that the layer can reach.
 struct Rising {
   static constexpr size_t constants = 2;
 
@@ -97,7 +101,8 @@ struct Rising {
   int post;
 };
 
-// The same where outputs come from sums of both signs: those below zero round the other way.
+// The fast form for layers whose outputs come from values of both signs, because negative values round the other way.
+// Accumulators less than `zero` also add `below`.
 struct TwoSided {
   static constexpr size_t constants = 4;
 
@@ -116,7 +121,7 @@ struct TwoSided {
   int32_t below;
 };
 
-// The definition itself, for layers without a fast form.
+// The definition, for layers without a fast form.
 struct Exact {
   static constexpr size_t constants = 3;
 
@@ -124,7 +129,7 @@ struct Exact {
       : layer(requantization), bias(channel[0]), mantissa(channel[1]), exponent(channel[2]) {}
 
   int32_t operator()(int32_t sum) const {
-    const int32_t value = scale(wrapping_add(sum, bias), mantissa, exponent) + layer.zero;
+    const int32_t value = requantize(wrapping_add(sum, bias), mantissa, exponent) + layer.zero;
     return value < layer.low ? layer.low : value > layer.high ? layer.high : value;
   }
 

@@ -1,5 +1,5 @@
-// Runs a network depth first: a stage computes a row as soon as the rows that it reads are there, the deepest first,
-// so that every plane keeps only the rows that somebody still needs.
+// Runs a network depth first: a stage computes a row as soon as its input rows exist, and the deepest such stage runs
+// first. Every plane therefore keeps only the rows that a later step reads.
 #pragma once
 
 #include <string.h>
@@ -9,20 +9,21 @@
 #include "elementwise.h"
 #include "pool.h"
 
-// Tests look at every row as it is finished: layer's plane, row, first channel, lines, pixels, channels.
+// A hook that tests define to see every finished row: the layer's plane, row, first channel, lines, pixels, channels.
 #ifndef ESP32_DEPLOY_TAP
 #define ESP32_DEPLOY_TAP(plane, row, first, lines, pixels, channels) static_cast<void>(0)
 #endif
 
 namespace esp32_deploy {
 
-// A place in one of the memory segments.
+// An address: a segment of memory, and the offset in it in bytes.
 struct Place {
   uint32_t offset;
   uint16_t segment;
 };
 
-// A ring of rows; a row has one line of `pitch` bytes a channel, `left` of them and those behind the width are padding.
+// A ring buffer of `capacity` rows. A row has one line of `pitch` bytes for every channel. In each line the first
+// `left` bytes and those after the width are padding.
 struct Plane {
   Place place;
   uint16_t height;
@@ -34,12 +35,14 @@ struct Plane {
   uint8_t pad;
 };
 
+// `none`: the stage has no window.
 enum class Operation : uint8_t { none, pointwise, depthwise, convolution, pool, mean, copy, add, softmax };
 
-// Where an operation writes: to the row of the stage's target, or to one of two scratch rows.
+// Where an operation writes: the row of the stage's target plane, or one of two scratch rows.
 enum class Into : uint8_t { target, first_scratch, second_scratch };
 
-// One operation of a stage on whole rows. `parameters` are of the operation's type, `plane` is what it computes.
+// One operation on whole rows. `parameters` points to the operation's struct, and `plane` is the plane that it
+// computes. An addition adds the row of the plane `residual`.
 struct Step {
   const void* parameters;
   uint16_t channels;
@@ -49,8 +52,8 @@ struct Step {
   Into into;
 };
 
-// The 1x1 convolution in front of a depthwise one, run for a few channels at a time into chunks of their lines. Chunks
-// of rows that later windows need lie in a ring in the order in which they are computed, the others behind it.
+// The 1x1 convolution before a depthwise convolution. It computes chunks: a few channels of a row at a time. The chunks
+// of rows that later windows read are in a ring buffer in the order of their computation. The others follow the ring.
 struct Head {
   const Pointwise* parameters;
   Place chunks;
@@ -62,9 +65,12 @@ struct Head {
   uint8_t pad;
 };
 
+// Channels in a chunk.
 constexpr size_t group_channels = 8;
+static_assert(group_channels % block_channels == 0, "a chunk holds whole blocks");
 
-// What happens between two planes: a window on the rows of `source`, then operations on the row that it gives.
+// The computation between two planes: a window on rows of `source`, then operations on the resulting row. Each step
+// adds `fresh` rows to the window and uses `carried` rows of earlier steps.
 struct Stage {
   const Head* head;
   Step window;
@@ -95,13 +101,13 @@ struct Network {
   uint16_t output;
 };
 
-// What changes while a network runs; the arrays are as long as their comments say.
+// What changes while a network runs.
 struct State {
   uint8_t* const* segments;
-  uint16_t* rows;           // rows written, one a plane
-  int16_t* next;            // the next step, one a stage
-  uint16_t* positions;      // where the ring of chunks stands, one a stage
-  const uint8_t** windows;  // the rows of a window, twice the most that a kernel has
+  uint16_t* rows;           // rows written, for every plane
+  int16_t* next;            // the next step, for every stage
+  uint16_t* positions;      // the next chunk of the head's ring, for every stage
+  const uint8_t** windows;  // the rows of a window: room for two of the largest kernel
   uint16_t window_rows;
 };
 
@@ -109,7 +115,7 @@ class Stream {
  public:
   Stream(const Network& network, const State& state) : network_(network), state_(state) {}
 
-  // Fills all padding, once: no row ever overwrites it.
+  // Fills all padding. Once is enough, because no row overwrites it.
   void clear() {
     for (size_t p = 0; p < network_.plane_count; ++p) {
       const Plane& plane = network_.planes[p];
@@ -119,7 +125,7 @@ class Stream {
       if (network_.stages[s].head != nullptr) clear_chunks(network_.stages[s]);
   }
 
-  // Forgets the last image.
+  // Begins a new image.
   void start() {
     for (size_t p = 0; p < network_.plane_count; ++p) state_.rows[p] = 0;
     for (size_t s = 0; s < network_.stage_count; ++s) {
@@ -130,10 +136,10 @@ class Stream {
     }
   }
 
-  // Where the next row of the image goes: one line a channel.
+  // The memory for the next row of the image: one line for every channel.
   Lines<uint8_t> input_row() { return row(0, state_.rows[0]); }
 
-  // The row is there: computes all that follows from it.
+  // Call this when the row is written. It computes every row that is now possible.
   void push_row() {
     ++state_.rows[0];
     size_t stage = network_.stage_count;
@@ -154,13 +160,11 @@ class Stream {
  private:
   uint8_t* at(Place place) const { return state_.segments[place.segment] + place.offset; }
 
-  int32_t* corrections(size_t first = 0) const {
-    return reinterpret_cast<int32_t*>(at(network_.corrections)) + first;
-  }
+  int32_t* corrections(size_t first = 0) const { return reinterpret_cast<int32_t*>(at(network_.corrections)) + first; }
 
   static size_t row_bytes(const Plane& plane) { return static_cast<size_t>(plane.pitch) * plane.channels; }
 
-  // Rows above the image have negative numbers.
+  // `y` is negative for rows above the image.
   uint8_t* row_start(const Plane& plane, int y) const {
     const int capacity = plane.capacity;
     return at(plane.place) + row_bytes(plane) * static_cast<size_t>((y + capacity) % capacity);
@@ -176,7 +180,7 @@ class Stream {
     return {lines.data, lines.pitch};
   }
 
-  // The first of the rows that a step adds to the window.
+  // The first source row that a step adds to the window.
   static int fresh_row(const Stage& stage, int step) { return step * stage.stride_rows - stage.top + stage.carried; }
 
   bool is_ready(size_t number) const {
@@ -241,7 +245,7 @@ class Stream {
     return {out.data, out.pitch};
   }
 
-  // A window on rows that lie in the source's ring; rows outside the image are filled with padding as they are needed.
+  // Runs a window on rows of the source's ring buffer. It first fills rows outside the image with padding.
   void run_window(const Stage& stage, int step, Lines<uint8_t> out) {
     const Plane& plane = network_.planes[stage.source];
     const int top = fresh_row(stage, step);
@@ -263,12 +267,12 @@ class Stream {
       case Operation::convolution:
         if constexpr (Uses::convolution)
           convolution(*static_cast<const Convolution*>(parameters), state_.windows, plane.pitch, out, stage.width,
-                    at(network_.patches), state_.windows + state_.window_rows, corrections());
+                      at(network_.patches), state_.windows + state_.window_rows, corrections());
         break;
       case Operation::pool:
         if constexpr (Uses::pool)
           pool(*static_cast<const Pool*>(parameters), state_.windows, plane.pitch, out, stage.width, plane.channels,
-             rows_inside);
+               rows_inside);
         break;
       case Operation::copy:
         for (size_t channel = 0; channel < plane.channels; ++channel)
@@ -295,8 +299,8 @@ class Stream {
     memset(at(head.chunks), head.pad, chunk_bytes(head) * chunks);
   }
 
-  // Expands and convolves a few channels after the other, so that no expanded row exists as a whole for longer than
-  // the next windows need it.
+  // Runs the head and the depthwise convolution for a few channels at a time, so that memory holds only the expanded
+  // rows that later windows read.
   void run_groups(const Stage& stage, size_t number, int step, Lines<uint8_t> out) {
     const Head& head = *stage.head;
     const Depthwise& window = *static_cast<const Depthwise*>(stage.window.parameters);
@@ -306,12 +310,11 @@ class Stream {
       const size_t first = group * group_channels;
       const size_t left = head.parameters->outputs - first;
       const size_t count = left < group_channels ? left : group_channels;
-      for (int f = 0; f < stage.fresh; ++f)
-        expand(stage, step, f, fresh_chunk(stage, position, f), first, count);
+      for (int f = 0; f < stage.fresh; ++f) expand(stage, step, f, fresh_chunk(stage, position, f), first, count);
       if (step >= 0) {
         for (int y = 0; y < stage.kernel_rows; ++y) state_.windows[y] = window_chunk(stage, position, y);
-        depthwise(window, state_.windows, head.pitch,
-                  {out.data + first * window.multiplier * out.pitch, out.pitch}, stage.width, first, count);
+        depthwise(window, state_.windows, head.pitch, {out.data + first * window.multiplier * out.pitch, out.pitch},
+                  stage.width, first, count);
       }
       position = position + 1 == head.positions ? 0 : position + 1;
     }
@@ -340,7 +343,7 @@ class Stream {
     ESP32_DEPLOY_TAP(head.plane, y, first, out, plane.width, count);
   }
 
-  // Row `f` of those that a step adds: in the ring when later steps need it.
+  // The chunk of fresh row `f`. It is in the ring if later steps read it.
   uint8_t* fresh_chunk(const Stage& stage, size_t position, int f) const {
     const Head& head = *stage.head;
     const int passing = stage.fresh - head.kept;
@@ -349,7 +352,7 @@ class Stream {
     return at(head.chunks) + chunk * chunk_bytes(head);
   }
 
-  // Row `y` of the window: one of this step's rows, or one that an earlier step kept.
+  // The chunk of row `y` of the window, which this step or an earlier one computed.
   const uint8_t* window_chunk(const Stage& stage, size_t position, int y) const {
     if (y >= stage.carried) return fresh_chunk(stage, position, y - stage.carried);
     const Head& head = *stage.head;

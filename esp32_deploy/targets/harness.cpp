@@ -1,5 +1,6 @@
-// Runs a generated model on recorded inputs and prints what it gave and what it took; one program for every target.
-// HARNESS_NAMESPACE, HARNESS_HEADER, HARNESS_INPUTS and HARNESS_COUNT come from the command line.
+// Runs a generated model on recorded inputs. Prints its outputs, instructions, stack and object size. Every target uses
+// this program. The compiler's command line defines HARNESS_NAMESPACE, HARNESS_HEADER, HARNESS_INPUTS and
+// HARNESS_COUNT.
 #include HARNESS_HEADER
 
 #include "target.h"
@@ -13,7 +14,8 @@ __asm__(
     ".global recorded_inputs\n"
     ".balign 4\n"
     "recorded_inputs:\n"
-    ".incbin \"" HARNESS_INPUTS "\"\n"
+    ".incbin \"" HARNESS_INPUTS
+    "\"\n"
     ".previous\n");
 
 namespace {
@@ -50,7 +52,7 @@ __attribute__((noinline)) void classify(model::Model& network, const uint8_t* im
   for (size_t y = 0; y < model::input_height; ++y) network.push_row(image + y * row_bytes);
 }
 
-// Paint below the stack's end, and what is left of it.
+// The stack is measured by painting: fill memory below it, and look afterwards how much is overwritten.
 constexpr size_t painted_bytes = 16384;
 
 __attribute__((noinline)) void paint(uint8_t* end) {
@@ -63,14 +65,16 @@ __attribute__((noinline)) size_t stack_used(uint8_t* end) {
   return static_cast<size_t>(end - byte);
 }
 
-// All segments one after the other; each begins on 4 bytes because their sizes are multiples of 4.
+// All segments one after the other. Their sizes are multiples of the alignment, so every segment is aligned.
+constexpr size_t segment_alignment = 4;
+
 constexpr size_t all_segment_bytes() {
   size_t bytes = 0;
   for (const size_t segment : model::segment_bytes) bytes += segment;
   return bytes;
 }
 
-alignas(4) uint8_t memory[all_segment_bytes()];
+alignas(segment_alignment) uint8_t memory[all_segment_bytes()];
 
 }  // namespace
 

@@ -1,4 +1,4 @@
-// The machine that compiles: stdout, no instruction count.
+// The machine that compiles. It prints to stdout and counts no instructions.
 #include <stdio.h>
 
 #include "target.h"

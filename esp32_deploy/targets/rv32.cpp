@@ -1,4 +1,4 @@
-// rv32imc in an emulator that counts: picolibc's stdout by semihosting, minstret.
+// rv32imc in an emulator. It prints through picolibc's semihosting, and the register minstret counts instructions.
 #include <stdio.h>
 
 #include "target.h"
@@ -9,7 +9,7 @@ void write_text(const char* text, size_t length) {
 
 uint32_t instructions() {
   register uint32_t count __asm__("a0");
-  // csrr a0, minstret; naming the extension in -march would choose libraries of another width
+  // csrr a0, minstret, as a number: its extension in -march would select libraries of another width
   __asm__ volatile(".word 0xb0202573" : "=r"(count));
   return count;
 }

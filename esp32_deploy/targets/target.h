@@ -1,11 +1,11 @@
-// What the harness needs of the machine it runs on: each target's file brings it.
+// What the harness needs of its target. The file of every target defines these functions.
 #pragma once
 
 #include <stddef.h>
 #include <stdint.h>
 
 void write_text(const char* text, size_t length);
-uint32_t instructions();  // retired so far; 0 where they cannot be counted
+uint32_t instructions();  // executed so far; always 0 on targets that cannot count
 int fail(const char* reason);
 
 inline size_t text_length(const char* text) {
@@ -14,7 +14,7 @@ inline size_t text_length(const char* text) {
   return length;
 }
 
-// The end of the caller's stack, below which callees put theirs.
+// The lowest address of the caller's stack. Functions that it calls use the memory below.
 __attribute__((always_inline)) inline uint8_t* stack_end() {
   uint8_t* end;
 #if defined(__riscv)

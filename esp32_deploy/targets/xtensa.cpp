@@ -1,12 +1,13 @@
-// Xtensa lx106 in an emulator: bare metal, simulator calls for output, CCOUNT for instructions.
+// Xtensa lx106 in an emulator, without an operating system. It prints through simulator calls, and the register CCOUNT
+// counts instructions.
 #include "target.h"
 
 namespace {
 
-// Under instruction counting the emulator's cycle counter ticks once in 25 instructions.
+// With -icount, the emulator's cycle counter advances once every 25 instructions.
 constexpr uint32_t instructions_per_tick = 25;
 
-// .byte 0, 0x51, 0 is the simulator call.
+// The bytes 0x00, 0x51, 0x00 are the instruction SIMCALL.
 int simulator_call(int number, int first, const void* second, size_t third) {
   register int a2 __asm__("a2") = number;
   register int a3 __asm__("a3") = first;
@@ -35,7 +36,7 @@ int main();
 
 extern "C" {
 
-// What this compiler's library lacks.
+// Functions that this compiler's library lacks.
 uint64_t __umulsidi3(uint32_t a, uint32_t b) {
   const uint32_t low = (a & 0xFFFFU) * (b & 0xFFFFU);
   const uint32_t middle = (a >> 16) * (b & 0xFFFFU) + (low >> 16);
@@ -99,7 +100,7 @@ void* memcpy(void* to, const void* from, size_t length) {
 
 }  // extern "C"
 
-// The processor starts at the vector; the stack grows down from the end of memory.
+// The processor starts at the vector. The stack grows down from the end of memory.
 __asm__(
     ".section .vector, \"ax\"\n"
     ".global vector\n"

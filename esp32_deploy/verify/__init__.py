@@ -1,1 +1,1 @@
-"""Proof that the compiled model says what TensorFlow Lite Micro says, and what both take."""
+"""Compares a compiled model's outputs with TensorFlow Lite Micro's, and measures memory and instructions."""

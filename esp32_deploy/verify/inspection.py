@@ -1,4 +1,4 @@
-"""What a model is made of, layer by layer, before anything runs: numbers for machines, a table for people."""
+"""Describes a model layer by layer without running it: as plain values for JSON, or as a table."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,8 +13,9 @@ OPERATOR_COLUMNS = ("operator", "output", "MACs", "weights B")
 
 
 def report(compiled: Compiled, arena_bytes: int | None) -> dict[str, Any]:
-    """Everything that `inspect` shows of a model that streams; `arena_bytes` is what TensorFlow Lite Micro would need,
-    where that is known.
+    """The report of `inspect` on a model that can be streamed, as plain values for JSON.
+
+    `arena_bytes` is the arena that TensorFlow Lite Micro would need, or None if it is not known.
     """
     schedule, program = compiled.schedule, compiled.schedule.program
     layers = [
@@ -38,7 +39,7 @@ def report(compiled: Compiled, arena_bytes: int | None) -> dict[str, Any]:
 
 
 def unstreamed_report(graph: Graph, arena_bytes: int | None, refusal: str) -> dict[str, Any]:
-    """The same of a model that only an interpreter runs, with None for what streaming alone has."""
+    """The report on a model that only an interpreter runs. Fields that only a streamed model has are None."""
     return {
         "input": {"shape": list(graph.inputs[0].shape[1:]), "rows_kept": None, "bytes": None},
         "layers": operator_layers(graph),
@@ -54,7 +55,7 @@ def unstreamed_report(graph: Graph, arena_bytes: int | None, refusal: str) -> di
 
 
 def operator_layers(graph: Graph) -> list[dict[str, Any]]:
-    """Operators as layers of which no rows are kept."""
+    """One entry per operator of a graph, with None in the fields of streamed layers."""
     return [
         {
             "stage": None,
@@ -86,7 +87,7 @@ def _layer(compiled: Compiled, number: int, stage: Stage, place: int) -> dict[st
 
 
 def _memory(schedule: Schedule, number: int, stage: Stage, place: int) -> tuple[int, int]:
-    """Rows of the layer's output that stay, and their bytes; rows that only pass through a stage take none."""
+    """Rows of the layer's output that are kept in memory, and their bytes. 0 for rows that stay inside a stage."""
     layer = stage.layers[place]
     if layer is stage.head:
         return stage.carried, schedule.chunks[number].place.bytes
@@ -97,7 +98,7 @@ def _memory(schedule: Schedule, number: int, stage: Stage, place: int) -> tuple[
 
 
 def table(report: dict[str, Any]) -> str:
-    """The report in aligned columns."""
+    """A report as a text table with aligned columns."""
     return _operators(report) if report["refusal"] else _rows(report)
 
 
@@ -137,7 +138,7 @@ def _work(report: dict[str, Any]) -> list[str]:
 def _arena(report: dict[str, Any]) -> str:
     arena = report["tflm_arena_bytes"]
     if arena is None:
-        return "TensorFlow Lite Micro's arena is not known: tflite-micro is not installed, or does not run the model."
+        return "TensorFlow Lite Micro's arena is not known. tflite-micro is not installed, or does not run the model."
     return f"TensorFlow Lite Micro needs an arena of {arena:,} bytes."
 
 
@@ -146,7 +147,7 @@ def _shape(shape: list[int]) -> str:
 
 
 def _aligned(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], summary: list[str]) -> str:
-    """Names to the left, numbers to the right, and the summary below."""
+    """Lines with names aligned left and numbers aligned right, and the summary below."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     lines = [
         "  ".join(

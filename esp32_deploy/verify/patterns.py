@@ -1,4 +1,4 @@
-"""Seeded inputs that exercise a network's arithmetic: extremes, noise, smooth and blocky images."""
+"""Seeded test inputs for a network's arithmetic: extreme values, noise, smooth and blocky images."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ SEED = 2
 
 
 def patterns(shape: tuple[int, int, int], count: int) -> np.ndarray:
-    """`count` int8 inputs (count, height, width, channels): black, white and grey first, then kinds in turn."""
+    """int8 inputs (count, height, width, channels): black, white and grey, then four kinds of drawn images in turn."""
     generator = np.random.default_rng(SEED)
     makers = (_noise, _smooth, _blocks, _two_levels)
     plain = [np.full(shape, level, np.int8) for level in (-128, 127, 0)]

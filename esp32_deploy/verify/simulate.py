@@ -1,7 +1,7 @@
-"""Compiles generated C++ for this machine or an emulated processor and runs it: `verify` for a user, the tests' oracle.
+"""Compiles generated C++ for this machine or an emulated processor and runs it, for `verify` and for the tests.
 
-Targets are what Debian's packages bring: the host, rv32imc (the ESP32-C3's instruction set) and Xtensa lx106 (of the
-ESP32's family). Emulators count instructions exactly, whatever else the machine does.
+The targets are the host, rv32imc (the ESP32-C3's instruction set) and Xtensa lx106 (the ESP32's family). Debian has
+packages for all of them. The emulators count instructions exactly, regardless of the load on this machine.
 """
 
 import shutil
@@ -21,12 +21,12 @@ from esp32_deploy.pixels import bytes_from_int8, int8_from_bytes
 TARGETS_FOLDER = Path(__file__).resolve().parents[1] / "targets"
 PICOLIBC_SPECS = Path("/usr/lib/picolibc/riscv64-unknown-elf/picolibc.specs")
 
-# what a person's own compiler would complain about, in the generated model only
+# Warnings that a user's compiler may have switched on. They apply to the generated model only.
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Werror")
-# Arduino's own
+# The optimization level of Arduino.
 OPTIMIZATION = "-Os"
 
-# what the generated model and the harness include
+# Headers that the generated model and the harness include.
 NEEDED_HEADERS = "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n"
 
 RUN_SECONDS = 1800
@@ -34,12 +34,15 @@ COMPILE_SECONDS = 300
 
 
 class SimulationError(DeployError):
-    """A tool that is missing, C++ that does not compile, or a run that fails."""
+    """A tool is missing, the C++ does not compile, or the program fails."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A processor: compiler, what it is told, what links, what runs the program, and where to get the tools."""
+    """A processor: its compiler with flags, link flags, the command that runs a program, and Debian's packages.
+
+    `counts`: the target measures instructions and stack.
+    """
 
     name: str
     compiler: str
@@ -51,12 +54,12 @@ class Target:
 
     @property
     def missing(self) -> list[str]:
-        """What this machine lacks: programs by their names, or the C library that the compiler must find."""
+        """What this machine lacks: names of programs, or the C library of the compiler."""
         programs = [program for program in (self.compiler, *self.runner[:1]) if shutil.which(program) is None]
         return programs or ([] if self._finds_headers() else [f"the C library of {self.compiler}"])
 
     def _finds_headers(self) -> bool:
-        # Debian has a cross compiler and its C library in packages of their own
+        # Debian has separate packages for a cross compiler and its C library.
         command = [self.compiler, *self.flags, "-fsyntax-only", "-x", "c++", "-"]
         return subprocess.run(command, input=NEEDED_HEADERS, capture_output=True, text=True).returncode == 0
 
@@ -94,20 +97,20 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Simulation:
-    """What a model gave on a target, and what it took: the most of any input, None where nothing is counted."""
+    """Outputs of a model on a target, and its costs: the maximum over the inputs, None if the target does not count."""
 
     outputs: np.ndarray
     """(inputs, height, width, channels) int8."""
     instructions: int | None
     stack_bytes: int | None
     static_bytes: int
-    """Rows, the model's object, and what the compiled model keeps in RAM besides."""
+    """RAM of rows, of the model's object, and of the compiled model's own data."""
     flash_bytes: int
     """Code and constants of the compiled model."""
 
     @property
     def ram_bytes(self) -> int:
-        """Static data and stack, everything but the frame."""
+        """Static data and stack: all RAM except the frame."""
         return self.static_bytes + (self.stack_bytes or 0)
 
 
@@ -118,13 +121,13 @@ def simulate(
     folder: Path,
     flags: tuple[str, ...] = (),
 ) -> Simulation:
-    """Compiles a model in `folder` and runs it on int8 inputs (N, height, width, channels); `flags` reach both steps.
+    """Compiles a model in `folder` and runs it on int8 inputs (N, height, width, channels).
 
-    Raises SimulationError.
+    `flags` are passed to the compiler for the model and for the program. Raises SimulationError.
     """
     if target.missing:
         raise SimulationError(
-            f"{' and '.join(target.missing)} is missing; on Debian install: {target.packages}, or take another target."
+            f"Missing: {' and '.join(target.missing)}. On Debian, install {target.packages}. Or use another target."
         )
     name, schedule = compiled.name, compiled.schedule
     write_source(compiled.source, folder)
@@ -144,7 +147,7 @@ def simulate(
     outputs = np.frombuffer(bytes.fromhex("".join(lines.get("output", []))), np.uint8)
     shape = (len(inputs), plane.height, plane.width, plane.channels)
     if outputs.size != np.prod(shape):
-        raise SimulationError(f"The model gave {outputs.size} bytes on {target.name}, not {np.prod(shape)}.")
+        raise SimulationError(f"The model gave {outputs.size} bytes on {target.name}. {np.prod(shape)} were expected.")
     return Simulation(
         outputs=int8_from_bytes(outputs).reshape(shape),
         instructions=max(map(int, lines["instructions"])) if target.counts else None,
@@ -156,27 +159,27 @@ def simulate(
 
 @dataclass(frozen=True)
 class Verification:
-    """How many inputs gave identical bytes, and what the model took; None where a target measures nothing."""
+    """How many inputs gave identical bytes, and the model's costs; None if the target does not count them."""
 
     target: str
     inputs: int
     identical: int
     distinct_outputs: int
     first_difference: int | None
-    """The first input whose output differs."""
+    """The index of the first input whose output differs, or None."""
     instructions: int | None
-    """The most of any input."""
+    """The maximum over the inputs."""
     ram_bytes: int
     stack_bytes: int | None
     flash_bytes: int
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """The fields as plain values for JSON."""
         return asdict(self)
 
 
 def verify(compiled: Compiled, images: np.ndarray, expected: np.ndarray, target: Target) -> Verification:
-    """Runs int8 images (N, height, width, channels) and compares with what TensorFlow Lite Micro gave for them.
+    """Runs int8 images (N, height, width, channels) and compares the outputs with `expected`, TensorFlow Lite Micro's.
 
     Raises SimulationError.
     """
@@ -198,7 +201,7 @@ def verify(compiled: Compiled, images: np.ndarray, expected: np.ndarray, target:
 
 
 def write_source(source: Source, folder: Path) -> None:
-    """The generated files as they will lie in a library's src folder."""
+    """Writes the generated files with the layout of a library's src folder."""
     for path, text in source.files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -206,14 +209,14 @@ def write_source(source: Source, folder: Path) -> None:
 
 
 def compile_model(name: str, target: Target, folder: Path, flags: tuple[str, ...] = ()) -> Path:
-    """The generated model alone, with every warning an error: the object file."""
+    """Compiles only the generated model, with warnings as errors, and returns the path of the object file."""
     result = folder / f"model_{target.name}.o"
     _compile(target, (OPTIMIZATION, *WARNINGS, *flags, "-c", f"{name}_model.cpp", "-o", str(result)), folder)
     return result
 
 
 def object_sizes(path: Path, target: Target) -> tuple[int, int]:
-    """Bytes of flash (code and constants) and of RAM that an object file takes."""
+    """Bytes of flash (code and constants) and of RAM in an object file."""
     size = target.compiler.removesuffix("gcc") + "size"
     output = subprocess.run([size, str(path)], check=True, capture_output=True, text=True).stdout
     text, data, bss = map(int, output.splitlines()[1].split()[:3])
@@ -233,20 +236,20 @@ def _compile(target: Target, arguments: tuple[str, ...], folder: Path) -> None:
             timeout=COMPILE_SECONDS,
         )
     except subprocess.CalledProcessError as error:
-        raise SimulationError(f"{target.compiler} refuses the generated C++:\n{error.stderr.strip()}") from error
+        raise SimulationError(f"{target.compiler} cannot compile the generated C++:\n{error.stderr.strip()}") from error
     except subprocess.TimeoutExpired as error:
         raise SimulationError(f"{target.compiler} took longer than {COMPILE_SECONDS} s.") from error
 
 
 def _execute(command: tuple[str, ...]) -> dict[str, list[str]]:
-    """The program's lines, by their first word."""
+    """Runs a program and returns the rest of each output line, by its first word."""
     try:
         done = subprocess.run(
             command,
             check=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,  # where semihosting prints
+            stderr=subprocess.STDOUT,  # semihosting prints to standard error
             text=True,
             timeout=RUN_SECONDS,
         )

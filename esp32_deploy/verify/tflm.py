@@ -1,7 +1,7 @@
-"""TensorFlow Lite Micro on this machine, in a process of its own: native code that some models bring down.
+"""Runs TensorFlow Lite Micro on this machine, in a separate process, because some models crash its native code.
 
-`python -m esp32_deploy.verify.tflm MODEL INPUTS.npy OUTPUTS.npy` is that process. It writes outputs, and its
-allocator's report to standard error.
+`python -m esp32_deploy.verify.tflm MODEL INPUTS.npy OUTPUTS.npy` is that process. It writes the outputs to a file and
+the report of its memory allocator to standard error.
 """
 
 import re
@@ -17,38 +17,38 @@ import numpy as np
 
 from esp32_deploy.errors import DeployError
 
-# far more than any supported network needs
+# Much more than any supported network needs.
 ARENA_BYTES = 32 * 1024 * 1024
 SECONDS = 600
 ARENA_TOTAL = re.compile(r"Arena allocation total (\d+) bytes")
 
 
 class TflmError(DeployError):
-    """TensorFlow Lite Micro is missing, or does not run a model."""
+    """TensorFlow Lite Micro is not installed, or cannot run the model."""
 
 
 @dataclass(frozen=True)
 class Interpretation:
-    """What it gave, (N, ...) int8, and the smallest arena that serves the model, as its own allocator reports it."""
+    """TensorFlow Lite Micro's outputs, (N, ...) int8, and the model's smallest arena as its allocator reports it."""
 
     outputs: np.ndarray
     arena_bytes: int
 
 
 def outputs(model: Path, inputs: np.ndarray) -> np.ndarray:
-    """What it gives on int8 inputs (N, height, width, channels), (N, ...) int8; raises TflmError."""
+    """Outputs (N, ...) int8 for int8 inputs (N, height, width, channels). Raises TflmError."""
     return interpret(model, inputs).outputs
 
 
 def arena_bytes(model: Path, shape: tuple[int, int, int]) -> int:
-    """The smallest arena that serves a model of images (height, width, channels); raises TflmError."""
+    """The smallest arena, in bytes, of a model with input `shape` (height, width, channels). Raises TflmError."""
     return interpret(model, np.zeros((1, *shape), np.int8)).arena_bytes
 
 
 def interpret(model: Path, inputs: np.ndarray) -> Interpretation:
-    """Runs int8 inputs (N, height, width, channels), one after the other; raises TflmError."""
+    """Runs int8 inputs (N, height, width, channels), one after the other. Raises TflmError."""
     if find_spec("tflite_micro") is None:
-        raise TflmError("The package tflite-micro is missing; it is what outputs are compared with.")
+        raise TflmError("The package tflite-micro is missing. Outputs are compared with it. Install it with pip.")
     with TemporaryDirectory() as folder:
         inputs_path, outputs_path = Path(folder) / "inputs.npy", Path(folder) / "outputs.npy"
         np.save(inputs_path, inputs)
@@ -56,29 +56,29 @@ def interpret(model: Path, inputs: np.ndarray) -> Interpretation:
         done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
         if done.returncode or not outputs_path.exists():
             reason = (
-                "it was brought down by the model (a depthwise convolution without a bias does that)"
+                "its process crashed. A depthwise convolution without a bias causes that"
                 if done.returncode < 0
                 else done.stderr.strip()[-500:]
             )
-            raise TflmError(f"TensorFlow Lite Micro does not run {model}: {reason}.")
+            raise TflmError(f"TensorFlow Lite Micro cannot run {model}: {reason}.")
         total = ARENA_TOTAL.search(done.stderr)
         if total is None:
-            raise TflmError(f"TensorFlow Lite Micro reported its memory in an unknown form: {done.stderr[-200:]!r}.")
+            raise TflmError(f"TensorFlow Lite Micro's memory report has an unknown form: {done.stderr[-200:]!r}.")
         return Interpretation(np.load(outputs_path), int(total[1]))
 
 
 def load(model: Path) -> Any:
-    """The interpreter with a model, in this process; raises RuntimeError or ValueError when it refuses the model."""
+    """Loads a model into an interpreter in this process. Raises RuntimeError or ValueError if it refuses the model."""
     from tflite_micro.python.tflite_micro import runtime
 
     return runtime.Interpreter.from_file(str(model), arena_size=ARENA_BYTES)
 
 
 def invoke(interpreter: Any, images: np.ndarray) -> np.ndarray:
-    """Outputs (N, ...) of a loaded interpreter for inputs (N, height, width, channels) of the model's own type."""
+    """Outputs (N, ...) of a loaded interpreter for inputs (N, height, width, channels) of the model's input type."""
     outputs = []
     for image in images:
-        # invoking reuses the input's memory: it must be set again every time
+        # The input must be set before every run, because invoke() reuses its memory.
         interpreter.set_input(image[np.newaxis], 0)
         interpreter.invoke()
         outputs.append(interpreter.get_output(0).copy())

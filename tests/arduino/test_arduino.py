@@ -18,7 +18,7 @@ LABELS = {"classifier_035_96": ("apple", "banana", "mixed", "orange"), "fomo_035
 
 @pytest.fixture(scope="session")
 def arduino():
-    """arduino-cli with the esp32 core; skips where they are missing, unless REQUIRE_ARDUINO=1."""
+    """arduino-cli with the esp32 core. Skips if one is missing, or fails if REQUIRE_ARDUINO is 1."""
     reason = None
     if shutil.which("arduino-cli") is None:
         reason = "arduino-cli is missing: see https://arduino.github.io/arduino-cli"
@@ -35,7 +35,7 @@ def arduino():
 @pytest.mark.parametrize("runtime", library.RUNTIMES)
 @pytest.mark.parametrize("model", LABELS)
 @pytest.mark.parametrize("board", BOARDS)
-def test_every_example_compiles_for_the_real_board(arduino, board, model, runtime, sketch, tmp_path):
+def test_examples_compile_with_the_esp32_core(arduino, board, model, runtime, sketch, tmp_path):
     manifest = Manifest(name="spotter2", labels=LABELS[model])
     path = SHARED_DATA / "models" / f"{model}.tflite"
     made = library.package(path, tmp_path / "spotter2.zip", manifest, runtime=runtime, board=board)

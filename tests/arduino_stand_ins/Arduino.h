@@ -1,4 +1,4 @@
-// What the sketches use of the esp32 core, for the host. No monitor is ever connected to Serial.
+// The parts of the esp32 core that the sketches use, for the host. No serial monitor is ever connected.
 #pragma once
 
 #include <stddef.h>

@@ -1,6 +1,6 @@
-// A board for sketches on the host: runs setup() and a few loops, then says what was asked of it. The environment
-// sets the scene: LOOPS, PSRAM (0 or 1), INTERNAL_BYTES (the largest piece), FRAME (a file of pixels), CAMERA (fails
-// or is blind).
+// A board for sketches on the host. It runs setup() and a few loops, then prints how many frames and pieces of memory
+// the sketch used. Environment variables set it up: LOOPS, PSRAM (0 or 1), INTERNAL_BYTES (the largest piece of
+// internal RAM), FRAME (a file of pixels), CAMERA ("fails": no start, "blind": no frames).
 #include <Arduino.h>
 #include <esp_camera.h>
 #include <esp_heap_caps.h>
@@ -78,7 +78,7 @@ esp_err_t esp_camera_init(const camera_config_t* config) {
 
 camera_fb_t* esp_camera_fb_get() {
   if (is_set("CAMERA", "blind") || frame.buf == nullptr) return nullptr;
-  // the driver waits for ever when it has no frame to fill
+  // The real driver would wait for ever, because it has no frame to fill.
   if (frames_given != frames_returned) {
     printf("a frame was not returned\n");
     exit(1);

@@ -1,4 +1,4 @@
-// The esp32 core's version; the command line may choose an older one.
+// The version of the esp32 core. The command line may define an older one.
 #pragma once
 
 #ifndef ESP_ARDUINO_VERSION_MAJOR

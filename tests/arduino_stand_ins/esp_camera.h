@@ -1,4 +1,4 @@
-// The camera driver's types and functions, as far as sketches use them, for the host.
+// The types and functions of the camera driver that the sketches use, for the host.
 #pragma once
 
 #include <stddef.h>

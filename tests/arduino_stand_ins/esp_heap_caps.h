@@ -1,4 +1,4 @@
-// The esp32 core's heap of several kinds of memory, for the host.
+// The heap functions of the esp32 core for several kinds of memory, for the host.
 #pragma once
 
 #include <stddef.h>

@@ -1,4 +1,4 @@
-// Reads grids from standard input, one after the other, and writes the objects that the board finds.
+// Reads grids from standard input, one after the other, and writes the objects that decode.h finds.
 #include "kernels/decode.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include <vector>
 
 int main() {
-  // height, width, channels, cell in px, threshold in 256ths, 1 for peaks; then the grid's bytes
+  // height, width, channels, cell in px, threshold in 256ths, 1 for peaks; the grid's bytes follow
   uint32_t numbers[6];
   static fruit::Objects<64> objects;
   while (fread(numbers, sizeof numbers, 1, stdin) == 1) {

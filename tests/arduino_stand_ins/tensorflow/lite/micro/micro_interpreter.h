@@ -1,4 +1,4 @@
-// TensorFlow Lite Micro's door, with another network behind it: `stand_in_run` is the test's.
+// A stand-in for TensorFlow Lite Micro's interpreter. The test defines `stand_in_run`, which computes the outputs.
 #pragma once
 
 #include <stddef.h>
@@ -43,7 +43,7 @@ class MicroInterpreter {
   TfLiteStatus AllocateTensors() {
     if (model_ == nullptr || operators_.added == 0 || arena_bytes_ < stand_in_arena_bytes) return kTfLiteError;
     input_ = {kTfLiteInt8, {reinterpret_cast<int8_t*>(arena_)}, &stand_in_input_shape};
-    // the interpreter's own memory is reused: the output overwrites the input
+    // As in the real interpreter, the output may overwrite the input.
     output_ = {kTfLiteInt8, {reinterpret_cast<int8_t*>(arena_)}, &stand_in_output_shape};
     return kTfLiteOk;
   }

@@ -1,4 +1,4 @@
-// The operators that a network registers: as many as the resolver has room for.
+// A stand-in for the operator resolver. It counts the operators and fails beyond its capacity.
 #pragma once
 
 #include <tensorflow/lite/micro/micro_interpreter.h>

@@ -1,10 +1,10 @@
-// A model is its bytes.
+// A stand-in for the file format: a model is the file's bytes.
 #pragma once
 
 #include <string.h>
 
 #ifndef ARDUINOSTL_M_H
-#error "flatbuffers would include utility.h, which the esp32 core has not"
+#error "flatbuffers would include utility.h, which the esp32 core does not have"
 #endif
 
 namespace tflite {
