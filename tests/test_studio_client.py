@@ -60,7 +60,7 @@ class Route:
 
 @pytest.fixture(scope="module")
 def server():
-    # no package registry that CI reaches has the client, so REQUIRE_TOOLCHAINS does not ask for it
+    # CI installs no client, so REQUIRE_TOOLCHAINS does not ask for it
     if shutil.which(CLIENT) is None:
         pytest.skip(f"{CLIENT} missing; Edge Impulse's npm package edge-impulse-cli has it")
     try:
