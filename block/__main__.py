@@ -1,5 +1,6 @@
-"""The other commands of the block: python -m block demo · prepare · convert · predict · report · weights."""
+"""The other commands of the block: python -m block demo · prepare · convert · predict · report · weights · studio."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from block import console, options
 from block.console import friendly_errors, say
 from block.settings import WIDTHS, PhotoSettings
 from esp32_deploy.pixels import RESIZE_MODES
+from esp32_deploy.words import TASKS, Task
 
 
 @click.group(context_settings={"max_content_width": 110})
@@ -203,6 +205,33 @@ def weights(width: tuple[str, ...], out: Path | None, debug: bool) -> None:
             with console.foreign_output_hidden(debug):
                 backbone.download(chosen, folder)
             say(f"Wrote to {folder}: {', '.join(path.name for path in paths)}")
+
+
+@block.command()
+@click.option("--task", type=click.Choice(TASKS), required=True, help="What the block learns in Studio.")
+@click.option(
+    "--out", type=options.PATH, required=True, help="Folder for the block: empty, or written by this command before."
+)
+@options.debug_option
+def studio(task: Task, out: Path, debug: bool) -> None:
+    """Make a folder with the block for Studio, which edge-impulse-blocks pushes.
+
+    Example: python -m block studio --task detection --out ../detection-block
+    """
+    with friendly_errors(debug):
+        from block.studio import write_folder
+
+        written = write_folder(out, task)
+        if not written.weights:
+            widths = [part for width in WIDTHS for part in ("--width", width)]
+            console.warn(
+                "No ImageNet weights lie in weights/. Studio downloads them when it builds the block. If it cannot, "
+                "the block trains from a random start."
+            )
+            say(f"To download them: {console.command('-m', 'block', 'weights', *widths)}, then run this again")
+        say(f"Wrote {written.files} files ({console.size_text(written.size_bytes)}) to {out}")
+        first = "" if written.has_config else "edge-impulse-blocks init && "
+        say(f"Next: cd {shlex.quote(str(out))} && {first}edge-impulse-blocks push")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from block import studio
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 ARCHIVE_LIMIT_BYTES = 20 * 1024 * 1024
@@ -171,7 +173,15 @@ def test_studio_can_show_every_parameter(path):
         assert all(isinstance(choice, str) for choice in item.get("valid", [])), item
 
 
-def test_studio_page_copies_all_files_of_a_second_block():
-    page = (ROOT / "docs" / "studio.md").read_text()
-    taken = re.search(r"^cp -r (.*) \.\./fomo-block$", page, re.MULTILINE)[1].split()
-    assert set(copied()) - set(taken) == {"parameters.json"} and all((ROOT / name).exists() for name in taken)
+def test_the_folder_for_studio_holds_all_that_the_image_is_built_from():
+    assert set(studio.image_sources()) == {"Dockerfile", ".dockerignore", *copied()}
+
+
+def test_what_stays_in_the_folder_for_studio_is_never_sent():
+    assert all(is_ignored(PurePosixPath(name)) for name in studio.KEPT)
+
+
+@pytest.mark.parametrize("task", studio.PARAMETERS)
+def test_the_guide_makes_the_folder_for_each_kind_of_block(task):
+    page = (ROOT / "docs" / "studio.md").read_text(encoding="utf-8")
+    assert re.search(rf"^\.venv/bin/python -m block studio --task {task} --out \.\./\S+$", page, re.MULTILINE)

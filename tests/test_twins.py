@@ -1,6 +1,7 @@
 """Python and C++ both define some constants, lists and names: these tests compare the two definitions."""
 
 import re
+from dataclasses import fields
 from functools import cache
 
 import numpy as np
@@ -165,7 +166,15 @@ def test_network_kernels_are_what_stream_includes():
 
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_kernels_are_in_the_namespace_that_the_emitter_replaces(kernel):
-    assert f"\nnamespace {emit.KERNEL_NAMESPACE} {{\n" in KERNELS[kernel]
+    assert re.search(rf"\nnamespace {emit.KERNEL_NAMESPACE}(::\w+)? {{\n", KERNELS[kernel])
+
+
+def test_a_detection_has_the_same_fields_in_the_order_of_an_object():
+    found = re.search(r"struct Detection {\n(.*?)\n};", KERNELS["decode"], re.DOTALL)[1]
+    in_cpp = re.findall(r"uint16_t (\w+);", found)
+    in_python = [field.name for field in fields(decode.Detection)]
+    # `row` and `column` only sort detections in C++; Python sorts before it makes them
+    assert [name for name in in_cpp if name not in ("row", "column")] == in_python
 
 
 @pytest.mark.parametrize(

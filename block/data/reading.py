@@ -10,6 +10,7 @@ import numpy as np
 from block.data.boxes import is_box_file, read_boxes
 from block.data.classes import check_labels, check_names, class_indices, class_names, numbered_classes
 from block.data.contract import FEATURE_FILES, INFO_FILE, LABEL_FILES, MODES, PHOTOS_FILE, SAMPLE_IDS_FILE, read_json
+from block.data.info import info_warnings, input_shape, max_training_seconds
 from block.data.preparation import Preparation, preparation_from
 from block.errors import BlockError
 from block.words import SIZES_PX, SPLITS
@@ -50,6 +51,8 @@ class BlockData:
     """How photos were converted to these arrays; None for Studio's data."""
     dropped_boxes: int = 0
     """The number of boxes that were left out because they have no area inside their image."""
+    warnings: tuple[str, ...] = ()
+    """Settings in train_input.json that contradict the data or that this block does not follow, one line each."""
 
     @property
     def size(self) -> int:
@@ -127,9 +130,10 @@ def read(
         train=splits["train"],
         validation=splits["validation"],
         holdout=splits.get("holdout"),
-        max_training_seconds=_max_training_seconds(info),
+        max_training_seconds=max_training_seconds(info),
         preparation=_preparation(directory),
         dropped_boxes=found.dropped_boxes,
+        warnings=info_warnings(info, task, features["train"].shape[1:]),
     )
 
 
@@ -206,14 +210,6 @@ def _read_info(directory: Path, info_file: Path | None) -> dict[str, Any]:
     return info
 
 
-def _max_training_seconds(info: dict[str, Any]) -> float | None:
-    try:
-        seconds = float(info.get("maxTrainingTimeSeconds") or 0)
-    except (TypeError, ValueError):
-        return None
-    return seconds if seconds > 0 else None
-
-
 def _check_there(path: Path) -> None:
     if not path.is_file():
         raise BlockError(
@@ -265,11 +261,7 @@ def _read_features(path: Path, info: dict[str, Any]) -> np.ndarray:
 
 
 def _unflatten(path: Path, array: np.ndarray, info: dict[str, Any]) -> np.ndarray:
-    text = str(info.get("inputShapeString", "")).strip("() ")
-    try:
-        shape = tuple(int(part) for part in text.split(",") if part.strip())
-    except ValueError:
-        shape = ()
+    shape = input_shape(info)
     if len(shape) == 3 and int(np.prod(shape)) == array.shape[1]:
         return array.reshape(len(array), *shape)
     raise BlockError(

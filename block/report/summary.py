@@ -32,6 +32,8 @@ def describe_data(data: BlockData) -> None:
         rows.append(["images without objects", *(str(data.background_images(split)) for split in data.splits)])
     totals = ["images" if detects else "all", *(str(len(split)) for split in data.splits.values())]
     console.table([["objects" if detects else "class", *counts], *rows, totals])
+    for text in data.warnings:
+        warn(text)
     if data.dropped_boxes:
         warn(f"{data.dropped_boxes} boxes were left out, because they have no area inside their image.")
     for name in data.classes:

@@ -4,14 +4,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-namespace esp32_deploy {
+namespace esp32_deploy::decode {
 
 // The largest output of an int8 softmax, in 256ths. It stands for probability 1.
 constexpr uint32_t most_score = 255;
 
 // One object. Label 0 is the first class, and `score` counts in 256ths. `row` and `column` are those of the first cell;
-// they only sort objects. The other fields are in pixels of the network's input.
-struct Object {
+// they only sort detections. The other fields are in pixels of the network's input.
+struct Detection {
   uint16_t label;
   uint16_t score;
   uint16_t row;
@@ -24,7 +24,7 @@ struct Object {
   uint16_t center_y;
 };
 
-inline bool comes_before(const Object& one, const Object& other) {
+inline bool comes_before(const Detection& one, const Detection& other) {
   if (one.score != other.score) return one.score > other.score;
   if (one.label != other.label) return one.label < other.label;
   if (one.row != other.row) return one.row < other.row;
@@ -34,20 +34,20 @@ inline bool comes_before(const Object& one, const Object& other) {
 // The `Most` objects with the highest scores, in order. Equal objects stay in the order of their detection. `left_out`
 // counts the objects without room.
 template <size_t Most>
-struct Objects {
-  Object found[Most];
+struct Detections {
+  Detection found[Most];
   size_t count = 0;
   size_t left_out = 0;
 
-  void add(const Object& object) {
+  void add(const Detection& detection) {
     if (count == Most) {
       ++left_out;
-      if (!comes_before(object, found[Most - 1])) return;
+      if (!comes_before(detection, found[Most - 1])) return;
       --count;
     }
     size_t place = count++;
-    for (; place > 0 && comes_before(object, found[place - 1]); --place) found[place] = found[place - 1];
-    found[place] = object;
+    for (; place > 0 && comes_before(detection, found[place - 1]); --place) found[place] = found[place - 1];
+    found[place] = detection;
   }
 };
 
@@ -85,22 +85,22 @@ struct Rectangle {
 constexpr size_t most_rectangles(size_t height, size_t width) { return ((height + 1) / 2) * ((width + 1) / 2); }
 
 // An object whose box is a rectangle of cells.
-inline Object boxed(size_t label, size_t score, const Rectangle& cells, size_t cell_px) {
+inline Detection boxed(size_t label, size_t score, const Rectangle& cells, size_t cell_px) {
   const auto px = [cell_px](size_t count) { return static_cast<uint16_t>(count * cell_px); };
-  Object object{};
-  object.label = static_cast<uint16_t>(label);
-  object.score = static_cast<uint16_t>(score);
-  object.x = px(cells.left);
-  object.y = px(cells.top);
-  object.width = px(static_cast<size_t>(cells.right - cells.left));
-  object.height = px(static_cast<size_t>(cells.bottom - cells.top));
-  return object;
+  Detection detection{};
+  detection.label = static_cast<uint16_t>(label);
+  detection.score = static_cast<uint16_t>(score);
+  detection.x = px(cells.left);
+  detection.y = px(cells.top);
+  detection.width = px(static_cast<size_t>(cells.right - cells.left));
+  detection.height = px(static_cast<size_t>(cells.bottom - cells.top));
+  return detection;
 }
 
 // Merges cells that reach the threshold with all others that they touch, corners included, until no two touch.
 // `step(row, column, channel)` returns a cell in 256ths. `rectangles` has room for most_rectangles().
 template <typename Step, typename Found>
-void find_fused(const Grid& grid, const Step& step, Rectangle* rectangles, Found& objects) {
+void find_fused(const Grid& grid, const Step& step, Rectangle* rectangles, Found& detections) {
   for (size_t channel = 1; channel < grid.channels; ++channel) {
     size_t count = 0;
     for (size_t row = 0; row < grid.height; ++row)
@@ -122,12 +122,12 @@ void find_fused(const Grid& grid, const Step& step, Rectangle* rectangles, Found
       }
     for (size_t n = 0; n < count; ++n) {
       const Rectangle& cells = rectangles[n];
-      Object object = boxed(channel - 1, cells.score, cells, grid.cell_px);
-      object.row = cells.top;
-      object.column = cells.left;
-      object.center_x = static_cast<uint16_t>((cells.left + cells.right) * grid.cell_px / 2);
-      object.center_y = static_cast<uint16_t>((cells.top + cells.bottom) * grid.cell_px / 2);
-      objects.add(object);
+      Detection detection = boxed(channel - 1, cells.score, cells, grid.cell_px);
+      detection.row = cells.top;
+      detection.column = cells.left;
+      detection.center_x = static_cast<uint16_t>((cells.left + cells.right) * grid.cell_px / 2);
+      detection.center_y = static_cast<uint16_t>((cells.top + cells.bottom) * grid.cell_px / 2);
+      detections.add(detection);
     }
   }
 }
@@ -152,7 +152,7 @@ inline void take_object(uint8_t* const* cells, size_t count, uint32_t score, uin
 // weighted by the parts subtracted. Its box holds the cells whose part is at least half of the largest part. `plane`
 // has room for a byte for every cell. Every object costs one pass over the grid of its class.
 template <typename Step, typename Found>
-void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& objects) {
+void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& detections) {
   const size_t rows = grid.height > 1 ? 2 : 1;
   const size_t columns = grid.width > 1 ? 2 : 1;
   for (size_t channel = 1; channel < grid.channels; ++channel) {
@@ -197,14 +197,14 @@ void find_peaks(const Grid& grid, const Step& step, uint8_t* plane, Found& objec
         box.take_in({static_cast<uint16_t>(row), static_cast<uint16_t>(column), static_cast<uint16_t>(row + 1),
                      static_cast<uint16_t>(column + 1), 0});
       }
-      Object object = boxed(channel - 1, score, box, grid.cell_px);
-      object.row = static_cast<uint16_t>(top);
-      object.column = static_cast<uint16_t>(left);
-      object.center_x = static_cast<uint16_t>(across * grid.cell_px / (2 * score));
-      object.center_y = static_cast<uint16_t>(down * grid.cell_px / (2 * score));
-      objects.add(object);
+      Detection detection = boxed(channel - 1, score, box, grid.cell_px);
+      detection.row = static_cast<uint16_t>(top);
+      detection.column = static_cast<uint16_t>(left);
+      detection.center_x = static_cast<uint16_t>(across * grid.cell_px / (2 * score));
+      detection.center_y = static_cast<uint16_t>(down * grid.cell_px / (2 * score));
+      detections.add(detection);
     }
   }
 }
 
-}  // namespace esp32_deploy
+}  // namespace esp32_deploy::decode

@@ -19,8 +19,8 @@ constexpr int block_pixels = 4;
 // Makes the compiler load values from memory again after this point, so that they take no registers before it.
 #define ESP32_DEPLOY_FORGET_REGISTERS() __asm__ volatile("" ::: "memory")
 
-// Xtensa cannot load a signed byte. Its weights are stored as unsigned bytes (weight + 128). A correction then subtracts
-// 128 times the sum of a pixel's inputs from each of its outputs.
+// Xtensa cannot load a signed byte. Its weights are stored as unsigned bytes (weight + 128). A correction then
+// subtracts 128 times the sum of a pixel's inputs from each of its outputs.
 #if defined(__XTENSA__)
 using Weight = uint8_t;
 constexpr int weight_offset = int8_offset;
