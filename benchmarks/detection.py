@@ -35,7 +35,7 @@ ROWS: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
 }
 SCORES_HEAD = ("run", "computed in", "F1", "by seed", "precision", "recall", "Edge Impulse's F1")
-RUNS_HEAD = ("run", "most F1 lost to int8", "epochs", "thresholds", "arena KB", "streamed KB", "seconds")
+RUNS_HEAD = ("run", "most F1 lost to int8", "epochs", "shifts by class", "arena KB", "streamed KB", "seconds")
 RUNTIMES = {"float32": "torch", "int8": "tflm_int8"}
 
 
@@ -76,7 +76,7 @@ def show(name: str, runs: list[BlockRun]) -> None:
         name,
         f"{max(lost):.3f}",
         " ".join(str(run.metrics["training"]["epoch"]) for run in runs),
-        " ".join(f"{run.metrics['detection']['threshold']:g}" for run in runs),
+        "; ".join(" ".join(f"{shift:.1f}" for shift in run.metrics["detection"]["shifts"].values()) for run in runs),
         *(f"{size / 1024:.0f}" for size in (footprint["tflm_arena_bytes"], footprint["stream"]["ram_bytes"])),
         f"{mean(run.seconds for run in runs):.0f}",
     ]
