@@ -9,7 +9,8 @@ import numpy as np
 from block.facts import Calibration
 
 BINS = 10
-TEMPERATURES = tuple(float(value) for value in np.geomspace(0.25, 4.0, 81))
+# 1 is exactly in the middle
+TEMPERATURES = tuple(float(2.0**power) for power in np.linspace(-2, 2, 81))
 FOLDS = 5
 
 
@@ -40,10 +41,11 @@ def calibrate(logits: np.ndarray, labels: np.ndarray, seed: int) -> Calibration:
         held_out = folds == fold
         others = losses[:, ~held_out] if held_out.sum() < len(labels) else losses
         after[held_out] = softmax(logits[held_out] / _choose(others))
+    before = expected_calibration_error(softmax(logits), labels)
     return Calibration(
         temperature=chosen,
-        error_before=expected_calibration_error(softmax(logits), labels),
-        error_after=expected_calibration_error(after, labels),
+        error_before=before,
+        error_after=before if chosen == 1 else expected_calibration_error(after, labels),
         images=len(labels),
     )
 
@@ -63,7 +65,7 @@ def _losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def _choose(losses: np.ndarray) -> float:
     best = int(losses.mean(axis=1).argmin())
-    neutral = int(np.argmin(np.abs(np.log(TEMPERATURES))))
+    neutral = TEMPERATURES.index(1.0)
     gain = losses[neutral] - losses[best]
     error = gain.std() / np.sqrt(max(1, len(gain)))
     return TEMPERATURES[neutral if gain.mean() <= error else best]

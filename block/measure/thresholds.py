@@ -16,8 +16,9 @@ from block.measure.evaluate import ratios
 from esp32_deploy.words import DEFAULT_THRESHOLDS, Decode
 
 THRESHOLD = DEFAULT_THRESHOLDS["detection"]
-# log-odds in even steps: thresholds from 0.01 to 0.99 are tried, 0.5 is in the middle
-SHIFTS = tuple(float(value) for value in np.linspace(4.6, -4.6, 25))
+# log-odds: thresholds from 0.01 to 0.99 are tried, in small steps around 0.5
+_HALF = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 3.8, 4.6)
+SHIFTS = tuple(sorted({*_HALF, *(-shift for shift in _HALF)}, reverse=True))
 # as many validation images are enough to choose with
 MOST_IMAGES = 400
 # with fewer objects on the validation images a class takes the shift of all classes
