@@ -169,7 +169,7 @@ def inspect(model: Path, as_json: bool) -> None:
 @click.option(
     "--photos",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
-    help="Also run this many photos of this folder.  [default: none]",
+    help="Also run photos of this folder, at most as many as --inputs.  [default: none]",
 )
 @click.option(
     "--target",
