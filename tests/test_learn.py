@@ -89,6 +89,7 @@ def test_run_prints_a_row_per_epoch_and_no_library_output(finished):
         "Training",
         "* ",
         "  ",
+        "Confidence",
         "[",
         "Warning",
         "On the board",
