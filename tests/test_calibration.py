@@ -46,17 +46,17 @@ def test_no_mistake_on_few_images_is_no_reason_for_the_highest_confidence(count)
     labels = np.arange(count) % CLASSES
     logits = 4.0 * np.eye(CLASSES)[labels]
     found = calibration.calibrate(logits, labels, seed=1)
-    # as if each class had been seen once more: the right class has at most this probability
-    most = (count + 1) / (count + CLASSES)
-    assert calibration.softmax(logits / found.temperature)[0, labels[0]] <= most + 0.02
-    assert found.temperature > min(calibration.TEMPERATURES)
+    # as if each class had been seen once more: the right class has at most this probability, or what it had before
+    before, after = (calibration.softmax(logits / value)[0, labels[0]] for value in (1, found.temperature))
+    assert after <= max(before, (count + 1) / (count + CLASSES) + 0.02)
 
 
 @given(st.integers(1, 12), st.integers(0, 100))
 def test_a_few_images_give_a_temperature_too(count, seed):
     found = calibration.calibrate(*answers(count, 3.0, seed), seed)
     assert found.temperature in calibration.TEMPERATURES
-    assert 0 <= found.error_after <= 1
+    assert 0 <= found.error_after <= found.error_before <= 1
+    assert (found.error_after == found.error_before) == (found.temperature == 1)
 
 
 def test_a_classifiers_temperature_divides_its_logits():
