@@ -303,6 +303,21 @@ def test_convert_names_fields_missing_from_old_settings(finished, tmp_path):
     assert "settings.json lacks size, task. An earlier version" in result.output
 
 
+def test_convert_refuses_weights_of_another_version_and_deletes_nothing(finished, tmp_path):
+    import torch
+
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    content = torch.load(out / "weights.pt", weights_only=True)
+    # the first version of the file named no format
+    del content["format"]
+    torch.save(content, out / "weights.pt")
+    result = CliRunner().invoke(block, ["convert", str(out)])
+    assert result.exit_code == 1
+    assert "weights.pt was written by another version of this program. It has format 1," in result.output
+    assert names(out) == FILES
+
+
 def test_arrays_of_a_moved_run_are_found_or_requested(arrays, tmp_path):
     outputs = contract.Outputs(tmp_path)
     assert checkpoint.find_arrays(outputs, arrays, None) == arrays
