@@ -77,7 +77,10 @@ def _measured(path: Path) -> Measured:
     batches = [tflm.interpret(path, images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
     expected = np.concatenate([batch.outputs for batch in batches])
     runs = {name: verify(compiled, images, expected, target) for name, target in TARGETS.items()}
-    return Measured(path, compiled, batches[0].arena_bytes, runs)
+    arena_bytes = batches[0].arena_bytes
+    if arena_bytes is None:
+        raise SystemExit("This benchmark needs the package tflite-micro, which is only made for Linux on x86-64.")
+    return Measured(path, compiled, arena_bytes, runs)
 
 
 def _images(shape: tuple[int, int, int]) -> np.ndarray:

@@ -7,10 +7,12 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from drawn_arrays import CLASSES, write_arrays, write_box_arrays
+from hidden_modules import run_without
 from PIL import Image
 
 from block import console, learn
@@ -199,6 +201,26 @@ def test_same_seed_and_convert_give_the_same_bytes(finished, arrays, tmp_path):
     assert names(tmp_path) == FILES
     for name in MODELS:
         assert (tmp_path / name).read_bytes() == (out / name).read_bytes(), name
+
+
+def test_run_on_a_machine_without_tflm_has_the_same_models_and_int8_figures(finished, tmp_path):
+    # as on macOS and Windows, for which tflite-micro has no wheel; Windows has no module resource either
+    expected, _ = finished
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("weights.pt", "settings.json"):
+        shutil.copy(expected / name, out)
+    result = run_without(("tflite_micro", "resource"), tmp_path / "hidden", "-m", "block", "convert", out)
+    assert result.returncode == 0, result.stderr
+    assert "arena: not measured here" in result.stdout
+    for name in (*MODELS, "predictions.csv"):
+        assert (out / name).read_bytes() == (expected / name).read_bytes(), name
+    metrics, before = (json.loads((folder / "metrics.json").read_text()) for folder in (out, expected))
+    assert metrics["scores"] == before["scores"]
+    assert metrics["footprint"]["tflm_arena_bytes"] is metrics["timings"]["peak_memory_mb"] is None
+    assert metrics["footprint"]["stream"] == before["footprint"]["stream"]
+    jsonschema.validate(metrics, json.loads((ROOT / "block/report/metrics.schema.json").read_text()))
+    assert "was not measured here" in (out / "report.html").read_text()
 
 
 def new_run(data, out, **choices):

@@ -74,7 +74,8 @@ class TinyModel:
         code = schema.OperatorCodeT()
         code.builtinCode = getattr(schema.BuiltinOperator, name)
         code.deprecatedBuiltinCode = min(code.builtinCode, 127)
-        code.version = VERSION
+        # LiteRT knows no RESHAPE of a later version than 1, TensorFlow Lite Micro takes any
+        code.version = 1 if name == "RESHAPE" else VERSION
         self.codes.append(code)
         operator = schema.OperatorT()
         operator.opcodeIndex = len(self.codes) - 1

@@ -1,17 +1,18 @@
 """Converts torch to ONNX, SavedModel and TensorFlow Lite (float32, int8). Slow libraries are imported in functions."""
 
 import contextlib
-import os
 import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from block.errors import BlockError
+from block.model.tensorflow_compat import import_tensorflow
 from esp32_deploy import pixels
 from esp32_deploy.compile import graph
 from esp32_deploy.compile.servable import INTERPRETED, STREAMED
@@ -25,7 +26,7 @@ CALIBRATION_IMAGES = 200
 ROUNDING_IMAGES = 48
 # calibration pixels 0.0 and 1.0 give the input exactly these values; on a board int8 = pixel - 128
 INPUT_SCALE, INPUT_ZERO_POINT = 1 / 255, -128
-# onnx2tf reads this file; without it, onnx2tf downloads one
+# onnx2tf 1 reads this file; without it, onnx2tf 1 downloads one
 ONNX2TF_SAMPLES = (20, 128, 128, 3)
 ONNX2TF_SAMPLES_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
 
@@ -72,9 +73,8 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
 
     Raises BlockError if onnx2tf fails.
     """
-    _quiet_tensorflow()
+    tf = import_tensorflow()
     import onnx2tf
-    import tensorflow as tf
     import tf_keras
 
     # Keras numbers layers across the whole process and writes the numbers into the file; this resets them
@@ -93,6 +93,7 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
                     disable_model_save=True,
                     non_verbose=True,
                     verbosity="error",
+                    **_onnx2tf_options(),
                 )
             except SystemExit as error:  # onnx2tf exits if it fails
                 raise BlockError(f"onnx2tf could not convert {onnx_path}. --debug shows its output.") from error
@@ -109,8 +110,7 @@ def to_tflite_int8(saved_model: Path, path: Path, calibration: np.ndarray) -> No
 
     Raises BlockError if a board cannot use the result.
     """
-    _quiet_tensorflow()
-    import tensorflow as tf
+    tf = import_tensorflow()
 
     def representative_images() -> Iterator[list[np.ndarray]]:
         for image in calibration:
@@ -143,14 +143,13 @@ def check_for_board(path: Path) -> None:
         )
 
 
+def _onnx2tf_options() -> dict[str, Any]:
+    """The option that only onnx2tf 2 has: its own converter leaves PAD, RELU and TRANSPOSE in, and int8 fails."""
+    return {} if version("onnx2tf").startswith("1.") else {"tflite_backend": "tf_converter"}
+
+
 def _onnx2tf_samples(samples: np.ndarray) -> np.ndarray:
     count, size, _, _ = ONNX2TF_SAMPLES
     bytes_rgb = (np.resize(samples, (count, *samples.shape[1:])) * 255).round().astype(np.uint8)
     resized = [np.broadcast_to(pixels.resize(image, size, "squash"), (size, size, 3)) for image in bytes_rgb]
     return np.stack(resized).astype(np.float32) / 255
-
-
-def _quiet_tensorflow() -> None:
-    # TensorFlow's native libraries read these variables when they are loaded
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

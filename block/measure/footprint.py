@@ -47,13 +47,14 @@ class Stream:
 class Footprint:
     """Cost of an int8 model: MACs per image, bytes of the file and bytes of TensorFlow Lite Micro's arena.
 
+    The arena is None where tflite-micro is not installed.
     `frame_reader_bytes` is the RAM of the code that reads camera frames. `camera_frame_bytes` is the size of the Camera
     sketch's frame without PSRAM. `stream` is None for a model that only TensorFlow Lite Micro can run.
     """
 
     macs: int
     model_bytes: int
-    tflm_arena_bytes: int
+    tflm_arena_bytes: int | None
     frame_reader_bytes: int
     camera_frame_bytes: int
     operators: list[str]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from block import console
 from block.errors import BlockError
+from block.model.tensorflow_compat import import_tensorflow
 from block.words import Cut
 from esp32_deploy.files import replacing
 
@@ -164,8 +165,7 @@ def download(width: float, folder: Path) -> None:
 
 def import_keras() -> Any:
     """Imports tf_keras, the Keras that TensorFlow Lite's converter uses. The import is slow, so it happens here."""
-    # hides TensorFlow's start-up messages
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import_tensorflow()
     import tf_keras
 
     return tf_keras

@@ -108,7 +108,7 @@ def shared_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.nda
     the outermost cells get the whole weight. If the weights in a cell sum to more than 1, they are divided by the sum.
     `boxes` (n, 5) are class, x, y, width, height in px.
     """
-    objects = np.zeros((classes, grid, grid), dtype=np.float32)
+    objects = np.zeros((classes, grid, grid))
     for label, x, y, width, height in boxes.tolist():
         (column, right), (row, below) = (
             _neighbours(center * grid / size - 0.5, grid) for center in (x + width / 2, y + height / 2)
@@ -118,7 +118,7 @@ def shared_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.nda
                 if share * part:
                     objects[int(label), row + down, column + across] += share * part
     objects /= np.maximum(objects.sum(axis=0), 1)
-    return np.concatenate([1 - objects.sum(axis=0, keepdims=True), objects]).clip(0, 1)
+    return np.concatenate([1 - objects.sum(axis=0, keepdims=True), objects]).clip(0, 1).astype(np.float32)
 
 
 def _neighbours(place: float, cells: int) -> tuple[int, float]:

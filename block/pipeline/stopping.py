@@ -5,6 +5,7 @@ The container runs Python as process 1. The kernel discards signals for which pr
 must install handlers.
 """
 
+import _thread
 import math
 import os
 import signal
@@ -72,7 +73,7 @@ class Stop:
         self.received.wait()
         # A library's bare `except:` or a destructor may have caught Stopped. Therefore the signal is repeated.
         while self.seconds_left > 0 and not self.unwound.wait(REPEAT_SECONDS):
-            signal.pthread_kill(threading.main_thread().ident or 0, self.signal)
+            interrupt_main_thread(self.signal)
         if not self.done.wait(max(0.0, self.seconds_left)):
             self.end_process()
 
@@ -82,6 +83,14 @@ class Stop:
 
     def _nothing_to_keep(self) -> None:
         say(f"{self.reason} before the end of the first epoch. There is nothing to keep.")
+
+
+def interrupt_main_thread(number: signal.Signals) -> None:
+    """Sends a signal to the main thread. On Windows it takes effect when the thread's current call returns."""
+    if sys.platform == "win32":
+        _thread.interrupt_main(number)
+    else:
+        signal.pthread_kill(threading.main_thread().ident or 0, number)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from block.data.reading import BlockData
 from block.errors import BlockError
 from block.report import charts, data_checks, gallery
 from block.report.results import METRICS_VERSION
-from block.report.summary import NOTABLE_DROP, board_text, memory_bytes
+from block.report.summary import NOTABLE_DROP, board_text, flash_bytes, ram_text
 from block.report.tasks import NO_CLASS, VIEWS, Metrics, TaskView
 from block.words import FLOAT32, INT8, RUNTIME_NAMES, SPLIT_WORDS
 from esp32_deploy.files import replacing
@@ -103,7 +103,7 @@ def context(
         "photos": len(entries),
         "has_photos": data is not None,
         "board": board_text(metrics["footprint"]),
-        "ram": memory_bytes(metrics["footprint"])[0],
+        "ram": ram_text(metrics["footprint"]),
         "settings": _flat(metrics["settings"]),
         "zip_name": library.name,
         "has_zip": library.exists(),
@@ -114,8 +114,9 @@ def context(
 
 def verdict(view: TaskView, metrics: Metrics, split: str) -> str:
     """The first lines of the page: the main figure, RAM and flash, and the boards that fit."""
-    ram, flash = map(console.size_text, memory_bytes(metrics["footprint"]))
-    quality, board = view.verdict(metrics, split), board_text(metrics["footprint"])
+    costs = metrics["footprint"]
+    ram, flash = ram_text(costs), console.size_text(flash_bytes(costs))
+    quality, board = view.verdict(metrics, split), board_text(costs)
     return f"{quality} (int8). The model needs {ram} of RAM and {flash} of flash. It {board}."
 
 
@@ -128,12 +129,11 @@ def _main_split(metrics: Metrics) -> str:
 
 def _tiles(view: TaskView, metrics: Metrics, split: str) -> list[tuple[str, str]]:
     int8, costs, main = metrics["scores"][split][INT8], metrics["footprint"], view.figures[0]
-    ram, flash = memory_bytes(costs)
     return [
         (main.text(int8[main.name]), f"{main.title} (int8)"),
         (f"{metrics['float32_against_int8'][split]['agreement']:.1%}", "agreement of float32 and int8"),
-        (console.size_text(ram), "RAM"),
-        (console.size_text(flash), "flash for weights"),
+        (ram_text(costs), "RAM"),
+        (console.size_text(flash_bytes(costs)), "flash for weights"),
         (f"{costs['macs'] / 1e6:.1f} M", "multiply-accumulates per image"),
     ]
 
@@ -193,7 +193,8 @@ def _layer_charts(costs: Mapping[str, Any]) -> dict[str, str]:
             "KB of RAM for kept rows",
             "RAM for the kept rows of each layer, if the network is computed row by row.",
         )
-        both = {"TensorFlow Lite Micro": costs["tflm_arena_bytes"], "row by row": costs["stream"]["ram_bytes"]}
+        arena, rows_bytes = costs["tflm_arena_bytes"], costs["stream"]["ram_bytes"]
+        both = ({"TensorFlow Lite Micro": arena} if arena is not None else {}) | {"row by row": rows_bytes}
         found["memory"] = charts.bars(
             list(both), [size / 1024 for size in both.values()], "memory", "KB of RAM", "RAM by runtime."
         )

@@ -1,7 +1,6 @@
 """Writes the results of a run: metrics.json, deploy.json, history.csv, predictions.csv and labels.txt."""
 
 import csv
-import resource
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -37,13 +36,14 @@ PACKAGES = (
     "tensorflow",
     "tensorflow-cpu",
     "tflite-micro",
+    "ai-edge-litert",
     "numpy",
     "pillow",
     "matplotlib",
 )
 
 # Units of ru_maxrss per MB: Linux counts peak memory in KB, macOS in bytes.
-KILOBYTES_PER_MB = 1024**2 if sys.platform == "darwin" else 1024
+RESOURCE_UNITS_PER_MB = 1024**2 if sys.platform == "darwin" else 1024
 
 CLASS_COLUMNS = ("split", "name", "label", "int8_label", "int8_confidence", "float32_label", "float32_confidence")
 BOX_COLUMNS = (
@@ -175,9 +175,17 @@ def metrics(judgement: Judgement, outputs: Outputs, seconds: Mapping[str, float]
         "package_versions": _package_versions(),
         "timings": {
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
-            "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KILOBYTES_PER_MB, 1),
+            "peak_memory_mb": _peak_memory_mb(),
         },
     }
+
+
+def _peak_memory_mb() -> float | None:
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return None
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / RESOURCE_UNITS_PER_MB, 1)
 
 
 def _data_facts(data: BlockData, split: str) -> dict[str, Any]:

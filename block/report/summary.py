@@ -15,6 +15,7 @@ from esp32_deploy.arduino import boards, library
 from esp32_deploy.words import FIGURES, Task, colour_of
 
 COLOUR_WORDS = {"rgb": "RGB", "grayscale": "grayscale"}
+NOT_MEASURED = "not measured here"
 # A larger drop of the main figure from float32 to int8 causes a warning.
 NOTABLE_DROP = 0.01
 # below this share of the sound F1, Edge Impulse's F1 is worth a warning
@@ -100,10 +101,12 @@ def describe_calibration(calibration: Calibration) -> None:
 def describe_costs(footprint: Footprint) -> None:
     """Prints the computation and memory that the model needs on a board."""
     costs = footprint.as_dict()
-    ram, flash = map(console.size_text, memory_bytes(costs))
+    ram, flash = ram_text(costs), console.size_text(flash_bytes(costs))
     work = f"{footprint.macs / 1e6:.1f} M multiply-accumulates per image"
     say(f"On the board: {work}, {ram} of RAM, {flash} of flash for weights. The model {board_text(costs)}")
-    if footprint.stream:
+    if footprint.tflm_arena_bytes is None:
+        say(f"  TensorFlow Lite Micro's arena: {NOT_MEASURED}, because tflite-micro is only made for Linux on x86-64")
+    elif footprint.stream:
         arena, model = console.size_text(footprint.tflm_arena_bytes), console.size_text(footprint.model_bytes)
         say(f"  TensorFlow Lite Micro would need an arena of {arena} in one piece, and {model} of flash")
 
@@ -123,27 +126,39 @@ def describe_next(library_name: str, outputs: Outputs) -> None:
     say(f"  see the costs of each layer    {console.command('-m', 'esp32_deploy', 'inspect', model)}")
 
 
-def memory_bytes(costs: Mapping[str, Any]) -> tuple[int, int]:
-    """RAM and flash of the library on a board in bytes, without code, stack and the camera's frame.
+def flash_bytes(costs: Mapping[str, Any]) -> int:
+    """Flash of the library for weights in bytes. `costs` is "footprint" of metrics.json."""
+    return int(costs["stream"]["constant_bytes"] if costs["stream"] else costs["model_bytes"])
 
-    `costs` is "footprint" of metrics.json. If it has no "stream", the library uses TensorFlow Lite Micro.
+
+def ram_bytes(costs: Mapping[str, Any]) -> int | None:
+    """RAM of the library on a board in bytes, without code, stack and the camera's frame.
+
+    If `costs` has no "stream", the library uses TensorFlow Lite Micro. None means that its arena was not measured.
     """
-    stream = costs["stream"]
-    flash_bytes = stream["constant_bytes"] if stream else costs["model_bytes"]
-    return sum(_pieces(costs)) + costs["frame_reader_bytes"], flash_bytes
+    pieces = _pieces(costs)
+    return sum(pieces) + int(costs["frame_reader_bytes"]) if pieces else None
+
+
+def ram_text(costs: Mapping[str, Any]) -> str:
+    """RAM of the library on a board as text, such as "22 KB"."""
+    ram = ram_bytes(costs)
+    return NOT_MEASURED if ram is None else console.size_text(ram)
 
 
 def board_text(costs: Mapping[str, Any]) -> str:
     """Whether the model and the camera's frame fit an ESP32, as the end of a sentence about the model."""
+    ram = ram_bytes(costs)
+    if ram is None:
+        return "needs TensorFlow Lite Micro on the board, whose arena was not measured here"
     if boards.fits_without_psram((*_pieces(costs), costs["camera_frame_bytes"]), costs["frame_reader_bytes"]):
         return "fits the internal memory of any ESP32 and needs no PSRAM"
-    if memory_bytes(costs)[0] <= boards.PSRAM_BYTES:
-        return "needs a board with PSRAM"
-    return "is too large for an ESP32"
+    return "needs a board with PSRAM" if ram <= boards.PSRAM_BYTES else "is too large for an ESP32"
 
 
 def _pieces(costs: Mapping[str, Any]) -> list[int]:
-    """Sizes in bytes of the memory blocks that the model allocates on a board."""
+    """Sizes in bytes of the memory blocks that the model allocates on a board. Empty if they were not measured."""
     if costs["stream"]:
         return list(costs["stream"]["segments_bytes"])
-    return [library.arena_memory_bytes(costs["tflm_arena_bytes"])]
+    arena = costs["tflm_arena_bytes"]
+    return [] if arena is None else [library.arena_memory_bytes(arena)]

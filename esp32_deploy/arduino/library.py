@@ -122,6 +122,11 @@ def package(
     if compiled is not None:
         values |= {"segments": compiled.schedule.segments, "constant_bytes": compiled.source.constant_bytes}
         sources: Mapping[str, str] = compiled.source.files
+    elif measured.arena_bytes is None:
+        raise LibraryError(
+            f"The library needs TensorFlow Lite Micro's interpreter. {refusal} Its arena is measured with the "
+            "package tflite-micro, which is only made for Linux on x86-64. Make the library there, or with Docker."
+        )
     else:
         values |= {"segments": (arena_memory_bytes(measured.arena_bytes),), "constant_bytes": graph.file_bytes}
         sources = _interpreter_sources(graph, content, values)

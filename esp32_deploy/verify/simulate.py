@@ -205,7 +205,7 @@ def write_source(source: Source, folder: Path) -> None:
     for path, text in source.files.items():
         file = folder / path
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
 
 
 def compile_model(name: str, target: Target, folder: Path, flags: tuple[str, ...] = ()) -> Path:
