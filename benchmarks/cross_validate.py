@@ -82,7 +82,7 @@ def score_fold(
 
     def keep(epoch: training.Epoch, averaged: Any) -> None:
         kept["last"] = averaged
-        if epoch.is_best:
+        if epoch.is_kept:
             kept["kept"] = copy.deepcopy(averaged)
 
     trainer = training.Trainer(network, task, [train], validation, choices, training.choose_device()[0])

@@ -102,6 +102,20 @@ def test_a_higher_score_has_a_higher_merit():
     assert task().merit(loss=9.0, score=0.8) > task().merit(loss=0.1, score=0.7)
 
 
+def test_latest_epoch_within_the_uncertainty_of_the_score_is_kept():
+    fused = DetectionTask(SHAPE, "softmax", "fuse", lambda *_: 0.0, lambda score: 0.1 if score < 0.9 else 0.02)
+    merits = [fused.merit(loss=1.0, score=score) for score in (0.3, 0.8, 0.71, 0.69, 0.95, 0.94, 0.92)]
+    kept = [fused.keeps(merit, max(merits[:number])) for number, merit in enumerate(merits) if number]
+    assert kept == [True, True, False, True, True, False]
+
+
+def test_without_uncertainty_only_a_better_epoch_is_kept():
+    one = task()
+    assert one.keeps(one.merit(0.1, 0.8), one.merit(0.2, 0.8))
+    assert not one.keeps(one.merit(0.2, 0.8), one.merit(0.2, 0.8))
+    assert not one.keeps(one.merit(0.1, 0.79), one.merit(0.2, 0.8))
+
+
 def test_at_equal_score_a_lower_loss_has_a_higher_merit():
     assert task().merit(loss=0.1, score=1.0) > task().merit(loss=0.2, score=1.0)
 

@@ -63,3 +63,9 @@ def test_features_are_predicted_in_batches():
     features = np.random.default_rng(0).random((150, 2, 2, 3), np.float32)
     assert np.array_equal(evaluate.predict_all(predict, features), features[:, 0, 0, :])
     assert sizes == [64, 64, 22]
+
+
+def test_standard_error_falls_with_the_number_of_items():
+    assert evaluate.standard_error(0.8, 100) == pytest.approx(0.04)
+    assert evaluate.standard_error(1.0, 25) == pytest.approx(0.02)
+    assert evaluate.standard_error(0.5, 0) == 0

@@ -208,7 +208,7 @@ def test_run_on_a_machine_without_tflm_has_the_same_models_and_int8_figures(fini
     expected, _ = finished
     out = tmp_path / "out"
     out.mkdir()
-    for name in ("weights.pt", "settings.json"):
+    for name in ("weights.pt", "settings.json", "history.csv"):
         shutil.copy(expected / name, out)
     result = run_without(("tflite_micro", "resource"), tmp_path / "hidden", "-m", "block", "convert", out)
     assert result.returncode == 0, result.stderr
@@ -353,7 +353,7 @@ class GivenLosses:
     """A task with given validation losses. It stores the outputs of the validated networks."""
 
     def __init__(self, task, losses):
-        self.targets, self.loss, self.merit = task.targets, task.loss, task.merit
+        self.targets, self.loss, self.merit, self.keeps = task.targets, task.loss, task.merit, task.keeps
         self.score_name, self.losses, self.answers = "score", iter(losses), []
 
     def validate(self, outputs, _):

@@ -47,7 +47,7 @@ def test_a_network_learns_an_easy_task():
 def test_the_best_epoch_is_marked_by_validation_loss():
     history, _ = fit(trainer(epochs=6))
     lowest = np.minimum.accumulate([epoch.validation_loss for epoch in history])
-    assert [epoch.is_best for epoch in history] == [True, *(np.diff(lowest) < 0)]
+    assert [epoch.is_kept for epoch in history] == [True, *(np.diff(lowest) < 0)]
 
 
 def test_the_same_seed_gives_the_same_weights():
@@ -114,7 +114,7 @@ def test_a_deadline_shortens_training_but_not_the_schedule():
 def test_a_passed_deadline_still_trains_one_validated_epoch():
     history, calls = fit(trainer(epochs=5, deadline=time.monotonic() - 1))
     assert len(history) == len(calls) == 1
-    assert history[0].is_best
+    assert history[0].is_kept
 
 
 def test_every_step_is_reported():

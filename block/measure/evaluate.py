@@ -1,5 +1,6 @@
 """Classification metrics in numpy, the same for every runtime."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,6 +12,7 @@ from block.errors import BlockError
 # half a step of an int8 softmax, whose steps are 1/256: lower probabilities count as this
 PROBABILITY_FLOOR = 1 / 512
 BATCH_IMAGES = 64
+LEAST_VARIANCE = 0.01
 # rounding makes float32 runtimes differ by about 5e-6; a wrong memory layout makes them differ by tenths
 CONVERSION_TOLERANCE = 1e-3
 
@@ -91,6 +93,14 @@ def ratios(hits: float, predicted: float, true: float) -> tuple[float, float, fl
     precision = float(hits / predicted) if predicted else 0.0
     recall = float(hits / true) if true else 0.0
     return precision, recall, 2 * precision * recall / (precision + recall) if hits else 0.0
+
+
+def standard_error(share: float, items: int) -> float:
+    """How far a share of `items`, such as F1, lies from its true value by chance: sqrt(p (1 - p) / n). 0 without items.
+
+    The variance p (1 - p) counts as at least 0.01, because a share of 0 or 1 of few items is uncertain too.
+    """
+    return math.sqrt(max(share * (1 - share), LEAST_VARIANCE) / items) if items else 0.0
 
 
 def agreement(one: np.ndarray, other: np.ndarray) -> float:

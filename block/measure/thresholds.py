@@ -5,14 +5,13 @@ background the rest, then has 0.5 with s = log((1 - t) / t). Where several class
 nearly, so every candidate is decoded after its shift.
 """
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from block.measure.decode import Detection, decode
 from block.measure.detections import match
-from block.measure.evaluate import ratios
+from block.measure.evaluate import ratios, standard_error
 from esp32_deploy.words import DEFAULT_THRESHOLDS, Decode
 
 THRESHOLD = DEFAULT_THRESHOLDS["detection"]
@@ -75,7 +74,7 @@ def _choose(
     # a single lucky shift is no reason: each F1 is the mean of its own and its neighbours'
     smooth = np.convolve(np.pad(f1, 1, mode="edge"), np.ones(3) / 3, mode="valid")
     highest = float(smooth.max())
-    error = math.sqrt(max(highest * (1 - highest), 0.01) / max(1, objects)) if how == "fuse" else 1e-9
+    error = standard_error(highest, objects) if how == "fuse" else 1e-9
     likely = [shift for shift, value in zip(SHIFTS, smooth, strict=True) if value >= highest - error]
     return min(likely, key=lambda shift: abs(shift - preferred))
 

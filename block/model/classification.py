@@ -49,6 +49,10 @@ class ClassificationTask:
         """A lower loss is better. Accuracy is not used, because it is noisy on few photos."""
         return (-loss,)
 
+    def keeps(self, merit: tuple[float, ...], highest: tuple[float, ...]) -> bool:
+        """The epoch with the lowest loss is kept."""
+        return merit > highest
+
 
 def class_weights(labels: np.ndarray, classes: int) -> Tensor:
     """Class weights (classes,): larger for rare classes, 0 for absent ones. Their mean over all images is 1."""

@@ -16,6 +16,7 @@ from esp32_deploy.words import Decode
 EDGE_IMPULSE_OBJECT_WEIGHT = 100.0
 
 ValidationScore = Callable[[np.ndarray, Sequence[np.ndarray]], float]
+Uncertainty = Callable[[float], float]
 
 
 def build_network(shape: NetworkShape) -> nn.Module:
@@ -24,13 +25,25 @@ def build_network(shape: NetworkShape) -> nn.Module:
 
 
 class DetectionTask:
-    """Boxes on each image. `validation_score` maps grids of probabilities and boxes to a score; higher is better."""
+    """Boxes on each image.
+
+    `validation_score` maps grids of probabilities and boxes to a score; higher is better. `uncertainty` maps a score to
+    the difference that the validation images cannot tell from chance.
+    """
 
     score_name = "F1"
 
-    def __init__(self, shape: NetworkShape, loss: Loss, decode: Decode, validation_score: ValidationScore) -> None:
+    def __init__(
+        self,
+        shape: NetworkShape,
+        loss: Loss,
+        decode: Decode,
+        validation_score: ValidationScore,
+        uncertainty: Uncertainty = lambda _: 0.0,
+    ) -> None:
         self.classes, self.grid, self.size = shape.classes, shape.grid, shape.size
-        self.kind, self.decode, self.validation_score = loss, decode, validation_score
+        self.kind, self.decode = loss, decode
+        self.validation_score, self.uncertainty = validation_score, uncertainty
         self.class_weights = torch.ones(1 + shape.classes)
         """Of each channel in the softmax loss, background first."""
         # "peaks" sums the shares of neighbouring cells; "fuse" compares each cell with the threshold
@@ -83,6 +96,15 @@ class DetectionTask:
     def merit(self, loss: float, score: float) -> tuple[float, ...]:
         """A higher score is better. Equal scores are likely with few objects; then a lower loss is better."""
         return score, -loss
+
+    def keeps(self, merit: tuple[float, ...], highest: tuple[float, ...]) -> bool:
+        """The last epoch is kept whose score is not certainly below the highest.
+
+        A later epoch has trained longer, and the averaged network changes little at the end of the schedule. An early
+        epoch with a slightly higher score on few objects was mostly lucky: see docs/experiments.md.
+        """
+        tolerance = self.uncertainty(highest[0])
+        return merit[0] >= highest[0] - tolerance if tolerance else merit > highest
 
 
 def cell_grid(boxes: np.ndarray, classes: int, grid: int, size: int) -> np.ndarray:

@@ -28,7 +28,8 @@ Schedule = Callable[[float], float]
 class Task(Protocol):
     """The interface of a task, which classification and detection implement.
 
-    `merit` ranks epochs by validation loss and score. The best epoch has the highest merit.
+    `merit` ranks epochs by validation loss and score. `keeps` decides whether an epoch with a merit takes the place of
+    the epoch kept before, given the highest merit so far.
     """
 
     score_name: str
@@ -37,6 +38,7 @@ class Task(Protocol):
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor: ...
     def validate(self, outputs: Tensor, labels: Sequence[Any]) -> tuple[float, float]: ...
     def merit(self, loss: float, score: float) -> tuple[float, ...]: ...
+    def keeps(self, merit: tuple[float, ...], highest: tuple[float, ...]) -> bool: ...
 
 
 def warm_up_and_cosine(progress: float) -> float:
@@ -78,7 +80,7 @@ class Epoch:
     score: float | None
     learning_rate: float
     seconds: float
-    is_best: bool
+    is_kept: bool
 
 
 OnEpoch = Callable[[Epoch, nn.Module], None]
@@ -126,7 +128,7 @@ class Trainer:
         self.optimizer = _optimizer(self.network, recipe)
         self.shuffler = torch.Generator().manual_seed(recipe.seed)
         self.steps = 0
-        self.best_merit: tuple[float, ...] = (-math.inf,)
+        self.highest_merit: tuple[float, ...] | None = None
         self.epochs = recipe.epochs
 
     @property
@@ -152,13 +154,13 @@ class Trainer:
     def _run_epoch(self, number: int, on_step: OnStep) -> Epoch:
         start = time.monotonic()
         train_loss = self._train_one_epoch(number, on_step)
-        loss, score, is_best = None, None, False
+        loss, score, is_kept = None, None, False
         if self.validation is not None:
             loss, score = self._validate(self.validation, lambda: on_step(number, self.batches, self.batches))
             self._check(loss, "validation", number)
             merit = self.task.merit(loss, score)
-            is_best = merit > self.best_merit
-            self.best_merit = max(merit, self.best_merit)
+            is_kept = self.highest_merit is None or self.task.keeps(merit, self.highest_merit)
+            self.highest_merit = merit if self.highest_merit is None else max(merit, self.highest_merit)
         return Epoch(
             number=number,
             epochs=self.epochs,
@@ -167,7 +169,7 @@ class Trainer:
             score=score,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=time.monotonic() - start,
-            is_best=is_best,
+            is_kept=is_kept,
         )
 
     def _train_one_epoch(self, number: int, on_step: OnStep) -> float:

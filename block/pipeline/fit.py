@@ -1,4 +1,4 @@
-"""The training stage of a run: initial weights, epochs, and the checkpoint of the best epoch."""
+"""The training stage of a run: initial weights, epochs, and the checkpoint of the epoch that is kept."""
 
 from dataclasses import replace
 from statistics import mean
@@ -60,12 +60,12 @@ def train_with_validation(run: Run, recipe: "training.Recipe", device: "torch.de
 
     def on_epoch(epoch: training.Epoch, averaged: "nn.Module") -> None:
         history.append(epoch)
-        if epoch.is_best:
+        if epoch.is_kept:
             kept.append(Facts(network_facts, facts_of_epoch(epoch, recipe, device)))
             checkpoint.save_weights(run, averaged, kept[-1])
             stop.last_work = lambda: export.finish_early(run, stop)
         results.write_history(outputs.history, history)
-        show_epoch(epoch, epoch.is_best)
+        show_epoch(epoch, epoch.is_kept)
 
     say(f"Training: up to {recipe.epochs} epochs of {trainer.batches} steps")
     console.epoch_header(task.score_name)
@@ -160,8 +160,13 @@ def training_task(run: Run, network: "nn.Module") -> "training.Task":
         curve = detections.curve(grids, boxes, data.size, settings.decode, EPOCH_THRESHOLDS)
         return max(point.f1 for point in curve)
 
-    is_fused = settings.decode == "fuse" and settings.loss == "softmax"
-    task = detection.DetectionTask(network_shape(run), settings.loss, settings.decode, mean_f1 if is_fused else best_f1)
+    shape, objects = network_shape(run), sum(map(len, data.validation.labels))
+    if settings.decode == "fuse" and settings.loss == "softmax":
+        task = detection.DetectionTask(
+            shape, settings.loss, settings.decode, mean_f1, lambda f1: evaluate.standard_error(f1, objects)
+        )
+    else:
+        task = detection.DetectionTask(shape, settings.loss, settings.decode, best_f1)
     task.start_from_priors(network, list(data.train.labels))
     return task
 
