@@ -223,6 +223,24 @@ def test_run_on_a_machine_without_tflm_has_the_same_models_and_int8_figures(fini
     assert "was not measured here" in (out / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("epochs", "rate", "warns"),
+    [
+        (20, 0.001, True),
+        (30, 0.001, True),
+        (20, 0.003, False),
+        (20, 0.01, False),
+        (60, 0.001, False),
+        (3, 0.006, False),
+    ],
+)
+def test_low_learning_rate_with_few_epochs_is_told_with_the_remedy(capsys, epochs, rate, warns):
+    fit.warn_of_low_learning_rate(epochs, rate)
+    said = capsys.readouterr().out
+    assert bool(said) == warns
+    assert not warns or (f"--learning-rate {rate:g} is low" in said and "Try --learning-rate 0.01" in said)
+
+
 def new_run(data, out, **choices):
     settings = Settings(data, out, **choices)
     outputs = contract.Outputs(out)
