@@ -1,4 +1,5 @@
 import json
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -34,6 +35,19 @@ def test_boxes_outside_the_image_are_dropped_and_others_are_cut(tmp_path):
     rows, dropped = read_boxes(box_file(tmp_path, boxes), 96)
     assert rows[0].tolist() == [[0, 0, 2, 8, 4], [0, 1, 90, 3, 6]]
     assert dropped == 4
+
+
+def test_sides_under_a_pixel_are_dropped_and_not_enlarged(tmp_path):
+    rows, dropped = read_boxes(box_file(tmp_path, [box(w=0.6), box(h=0.9), box(x=1.4, w=2.6, h=1)]), 96)
+    assert rows[0].tolist() == [[0, 1, 2, 3, 1]] and dropped == 2
+
+
+def test_boxes_of_studio_in_shares_are_refused(tmp_path):
+    shares = [box(x=0.1, y=0.2, w=0.5, h=0.5), box(x=0, y=0, w=1, h=1)]
+    with pytest.raises(BlockError, match=r"All boxes .* lie between 0 and 1.*Multiply x, y, w and h by 96"):
+        read_boxes(box_file(tmp_path, shares, []), 96)
+    rows, _ = read_boxes(box_file(tmp_path, [box(x=0, y=0, w=1, h=1)]), 96)
+    assert rows[0].tolist() == [[0, 0, 0, 1, 1]]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +89,17 @@ def test_box_files_of_studio_are_read(shared_data):
         assert {label for boxes in rows for label in boxes[:, 0]} <= {0, 1}
 
 
+def seen_sides(mode, width, height, size, edges):
+    """The exact width and height of a box in px of the resized image, without the parts that are cut off."""
+    longer, side = max(width, height), min(width, height)
+    frame = {"crop": (side, side)}.get(mode, (width, height))
+    across, down = (width - frame[0]) // 2, (height - frame[1]) // 2
+    image = [max(1, (each * size + longer // 2) // longer) for each in frame] if mode == "fit" else [size, size]
+    left, right = (min(max(edge - across, 0), frame[0]) for edge in edges[::2])
+    top, bottom = (min(max(edge - down, 0), frame[1]) for edge in edges[1::2])
+    return Fraction((right - left) * image[0], frame[0]), Fraction((bottom - top) * image[1], frame[1])
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.sampled_from(RESIZE_MODES),
@@ -99,6 +124,10 @@ def test_resized_box_surrounds_its_resized_pixels(mode, width, height, size, edg
         if share < 0.3:
             assert len(moved) == 0
             return
+    # an object under a pixel is left out, however much it colours its pixel
+    if min(seen_sides(mode, width, height, size, (left, top, right, bottom))) < 1:
+        assert len(moved) == 0
+        return
     # a box that covers at least half of a pixel's width and half of its height covers a quarter of the pixel
     rows, columns = np.nonzero(filled > 255 * 0.75)
     if len(rows):

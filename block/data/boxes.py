@@ -20,6 +20,12 @@ FARTHEST_PX = 2**31
 COLUMNS = ("label", "x", "y", "w", "h")
 # a box is left out if less than this share of its area is in the image
 LEAST_VISIBLE_SHARE = 0.3
+# A box is left out if a side is shorter. Floating-point scaling can make a side of 1 px this little shorter.
+LEAST_SIDE_PX = 1 - 1e-6
+# Rounding can move the edge of a box by this much outside 0..1.
+SHARE_SLACK = 0.01
+# From this EXIF value on, a photo's width and height change places when it is turned upright.
+SIDEWAYS = 5
 
 
 def is_box_file(path: Path) -> bool:
@@ -31,15 +37,22 @@ def is_box_file(path: Path) -> bool:
 def read_boxes(path: Path, size: int) -> tuple[np.ndarray, int]:
     """The boxes of each image, (N,) of (n, 5) arrays, and the number of boxes without area inside the image.
 
-    Boxes are cut to the image of `size` x `size` px. Boxes without area inside it are left out.
-    Raises BlockError with the row if a box is not valid.
+    Boxes are cut to the image of `size` x `size` px. Boxes without area inside it are left out, and so are boxes with a
+    side under a pixel. Raises BlockError with the row if a box is not valid, or if all boxes are shares of the image.
     """
     samples = read_json(path)
     if isinstance(samples, dict):
         samples = samples.get("samples")
     if not isinstance(samples, list):
         raise BlockError(f"{path} should hold a JSON list of images with their boxes. Export the data again.")
-    rows = [_read_row(path, row, sample) for row, sample in enumerate(samples)]
+    exact = [_read_row(path, row, sample) for row, sample in enumerate(samples)]
+    edges = np.concatenate([np.zeros((0, 4)), *(boxes[:, 1:] for boxes in exact)])
+    if are_shares(edges) and (edges % 1).any():
+        raise BlockError(
+            f"All boxes in {path} lie between 0 and 1. They seem to be shares of the image, but Studio's boxes are in "
+            f"px. Multiply x, y, w and h by {size}, or export the data again."
+        )
+    rows = [_whole_px(boxes) for boxes in exact]
     inside = [_inside(boxes, size) for boxes in rows]
     return as_rows(inside), sum(map(len, rows)) - sum(map(len, inside))
 
@@ -66,12 +79,22 @@ def as_rows(rows: Sequence[np.ndarray]) -> np.ndarray:
     return packed
 
 
+def are_shares(edges: np.ndarray) -> bool:
+    """True if boxes seem to be shares of the image's sides: all lie within 0..1, and one at least has an area.
+
+    Takes (n, 4) float of x, y, width and height.
+    """
+    corners = np.concatenate([edges[:, :2], edges[:, :2] + edges[:, 2:]])
+    within = (corners >= -SHARE_SLACK).all() and (corners <= 1 + SHARE_SLACK).all()
+    return bool(within and (edges[:, 2:] > 0).all(axis=1).any())
+
+
 def move_boxes(boxes: np.ndarray, width: int, height: int, size: int, mode: str) -> np.ndarray:
     """Converts boxes of a photo of width x height px to the image of `size` px that pixels.resize makes of it.
 
     Takes (n, 5) float in px of the photo and returns (m, 5) int in px of the image. Boxes are cut to the image and
-    rounded to whole px, at least 1 px wide and high. A box is left out if it has no area, or if less than
-    LEAST_VISIBLE_SHARE of its area is in the image.
+    rounded to whole px. A box is left out if less than LEAST_VISIBLE_SHARE of its area is in the image. It is left out
+    too if it is less than 1 px wide or high, on the photo or, cut, in the image: no box is enlarged to a pixel.
     """
     place = placement(width, height, size, mode)
     scale = np.array([place.target_width / place.source_width, place.target_height / place.source_height])
@@ -84,30 +107,40 @@ def move_boxes(boxes: np.ndarray, width: int, height: int, size: int, mode: str)
     start = np.rint(start.clip(0, room)).astype(int).clip(0, room - 1)
     stop = np.maximum(np.rint(stop.clip(0, room)).astype(int), start + 1)
     moved = np.concatenate([boxes[:, :1].astype(int), target + start, stop - start], axis=1)
-    return moved[shares >= LEAST_VISIBLE_SHARE]
+    large_enough = (boxes[:, 3:5] >= LEAST_SIDE_PX).all(axis=1) & (seen >= LEAST_SIDE_PX).all(axis=1)
+    return moved[large_enough & (shares >= LEAST_VISIBLE_SHARE)]
 
 
-def upright_edges(edges: np.ndarray, size: tuple[int, int], orientation: int) -> np.ndarray:
+def upright_edges(edges: np.ndarray, size: tuple[float, float], orientation: int) -> np.ndarray:
     """Converts boxes (n, 4) of x, y, width, height when a photo of `size` (width, height) is turned upright.
 
-    `orientation` is the EXIF value of a photo that lies on its side: 6 or 8, or 5 or 7 if it is mirrored too (EXIF 2.3,
-    section 4.6.4).
+    `orientation` is the photo's EXIF value, 1 to 8 (EXIF 2.3, section 4.6.4).
     """
     x, y, width, height = edges.T
-    # x and y change places
-    across = size[1] - y - height if orientation in (6, 7) else y
-    down = size[0] - x - width if orientation in (7, 8) else x
-    return np.stack([across, down, height, width], axis=1)
+    from_right, from_bottom = size[0] - x - width, size[1] - y - height
+    if orientation >= SIDEWAYS:  # x and y change places
+        across = from_bottom if orientation in (6, 7) else y
+        down = from_right if orientation in (7, 8) else x
+        return np.stack([across, down, height, width], axis=1)
+    across = from_right if orientation in (2, 3) else x
+    down = from_bottom if orientation in (3, 4) else y
+    return np.stack([across, down, width, height], axis=1)
 
 
 def _read_row(path: Path, row: int, sample: Any) -> np.ndarray:
     boxes = sample.get("boundingBoxes") if isinstance(sample, Mapping) else None
     if not isinstance(boxes, list):
         raise BlockError(f'{path} row {row} has no list "boundingBoxes". Export the data again.')
-    return np.array(list(_read_each(path, row, boxes)), dtype=int).reshape(-1, len(COLUMNS))
+    return np.array(list(_read_each(path, row, boxes)), dtype=float).reshape(-1, len(COLUMNS))
 
 
-def _read_each(path: Path, row: int, boxes: list[Any]) -> Iterator[list[int]]:
+def _whole_px(boxes: np.ndarray) -> np.ndarray:
+    """Rounds boxes (n, 5) to int. A side under a pixel becomes 0, so that the box has no area."""
+    sides = np.where(boxes[:, 3:] < LEAST_SIDE_PX, 0, boxes[:, 3:])
+    return np.rint(np.concatenate([boxes[:, :3], sides], axis=1)).astype(int)
+
+
+def _read_each(path: Path, row: int, boxes: list[Any]) -> Iterator[list[float]]:
     for box in boxes:
         values = [box.get(name) if isinstance(box, Mapping) else None for name in COLUMNS]
         numbers = [value for value in values if isinstance(value, int | float) and abs(value) < FARTHEST_PX]
@@ -122,7 +155,7 @@ def _read_each(path: Path, row: int, boxes: list[Any]) -> Iterator[list[int]]:
                 f"{path} row {row} has label {label}. The labels of boxes are whole numbers from 1. "
                 "Export the data again."
             )
-        yield [int(label) - 1, *(round(edge) for edge in edges)]
+        yield [int(label) - 1, *edges]
 
 
 def _inside(boxes: np.ndarray, size: int) -> np.ndarray:

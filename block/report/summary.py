@@ -36,7 +36,7 @@ def describe_data(data: BlockData) -> None:
     for text in data.warnings:
         warn(text)
     if data.dropped_boxes:
-        warn(f"{data.dropped_boxes} boxes were left out, because they have no area inside their image.")
+        warn(f"{data.dropped_boxes} boxes were left out, because they are under a pixel or lie outside their image.")
     for name in data.classes:
         if not counts["train"][name]:
             warn(f"no training image shows {name!r}. The network cannot learn this class.")
