@@ -125,13 +125,14 @@ def prepare(directory: Path, out: Path, how: PhotoSettings, seed: int) -> None:
         say("  These photos also have boxes. To learn where objects are, use --task detection")
     if preparation.dropped_boxes:
         warn(
-            f"{sum(preparation.dropped_boxes.values())} boxes were left out because they have no area or lie outside "
-            f"the network's input. Photos: {first_few(list(preparation.dropped_boxes))}."
+            f"{sum(preparation.dropped_boxes.values())} boxes were left out because they are under a pixel on the "
+            "photo or in the network's input, or lie outside the input. Photos: "
+            f"{first_few(list(preparation.dropped_boxes))}."
         )
     for warning in prepared.warnings:
         warn(warning)
     if preparation.skipped:
-        warn(f"{len(preparation.skipped)} photos could not be read and were left out:")
+        warn(f"{len(preparation.skipped)} photos were left out because they or their labels could not be read:")
         for name, reason in preparation.skipped.items():
             say(f"  {name}: {reason}")
 

@@ -144,13 +144,22 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file. Raises BlockError if it is missing or not JSON."""
+    """Reads a JSON file. Raises BlockError if it is missing or not JSON, or if a key has two different values."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     except FileNotFoundError:
         raise BlockError(f"{path} does not exist.") from None
     except (OSError, ValueError) as error:
         raise BlockError(f"{path} cannot be read as JSON: {error}.") from error
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        for key, value in pairs:
+            if fields[key] != value:
+                raise ValueError(f"{key!r} occurs twice with different values")
+    return fields
 
 
 def is_block_directory(directory: Path) -> bool:

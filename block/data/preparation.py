@@ -23,9 +23,9 @@ class Preparation:
     """A phrase that states the origin of the splits."""
     seed: int
     skipped: Mapping[str, str] = field(default_factory=dict)
-    """The photos that could not be read, by name, with the reasons."""
+    """The photos that were left out because they or their labels could not be read, by name, with the reasons."""
     dropped_boxes: Mapping[str, int] = field(default_factory=dict)
-    """The number of boxes left out, by photo name (detection only): no area, or too little of it in the image."""
+    """The number of boxes left out, by photo name (detection only): under a pixel, or too little in the image."""
 
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain values for photos.json. `preparation_from` reads them back."""

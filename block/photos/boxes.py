@@ -1,14 +1,20 @@
 """Finds each photo's boxes in Pascal VOC files or an Edge Impulse export. Coordinates are px of the upright photo."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from block.errors import BlockError
 from block.photos import edge_impulse, voc
 from block.photos.folder import PhotoFolder, first_few
-from block.photos.formats import PhotoBoxes
+from block.photos.formats import Annotations, PhotoBoxes, refuse_many_unread_labels
+from block.photos.frame import on_upright_photos
 
-BOX_SOURCES = ("voc", "export")
+_READERS: dict[str, Callable[[PhotoFolder], Annotations]] = {"voc": voc.read, "export": edge_impulse.read}
+BOX_SOURCES = tuple(_READERS)
+
+
+class NoBoxesError(BlockError):
+    """No source has a box for any photo."""
 
 
 @dataclass(frozen=True)
@@ -17,6 +23,8 @@ class DrawnBoxes:
 
     source: str
     boxes: dict[str, PhotoBoxes]
+    unread: dict[str, str] = field(default_factory=dict)
+    """The photos whose boxes cannot be read, with the reasons. They are not in `boxes`."""
     warnings: tuple[str, ...] = ()
     """Sentences for the user about photos and label files that do not match."""
 
@@ -24,49 +32,71 @@ class DrawnBoxes:
 def choose_boxes(folder: PhotoFolder, wanted: str | None) -> DrawnBoxes:
     """The boxes of each photo and their source. A photo with an empty list is background.
 
-    `wanted` is the only source to try; None tries all. Raises BlockError if no source has boxes, if both sources have
-    boxes and none is `wanted`, or if boxes were drawn on photos with other proportions.
+    `wanted` is the only source to try; None tries all. Raises NoBoxesError if no source has boxes. Raises BlockError if
+    both sources have boxes and none is `wanted`, or if the boxes of too many photos cannot be read or do not fit them.
     """
-    drawn = _choose(folder, wanted)
-    return drawn if drawn.source == "export" else DrawnBoxes("voc", voc.on_upright_photos(folder, drawn.boxes))
+    if wanted is not None and wanted not in BOX_SOURCES:
+        raise BlockError(
+            f"--labels-from {wanted} gives no boxes. Detection needs --labels-from {' or '.join(BOX_SOURCES)}."
+        )
+    found: dict[str, Annotations] = {}
+    problems: dict[str, BlockError] = {}
+    for source in [wanted] if wanted else BOX_SOURCES:
+        try:
+            found[source] = _read(folder, source)
+        except NoBoxesError:
+            continue
+        except BlockError as error:
+            problems[source] = error
+    if len(found) > 1:
+        raise BlockError(
+            f"The photos in {folder.root} have boxes from {' and '.join(found)}. Choose one with --labels-from."
+        )
+    if not found:
+        raise next(iter(problems.values()), _no_boxes(folder))
+    source, annotations = next(iter(found.items()))
+    drawn = _drawn(folder, source, annotations)
+    unused = tuple(f"Boxes from {other} are not used. {problem}" for other, problem in problems.items())
+    return DrawnBoxes(source, drawn.boxes, drawn.unread, unused + drawn.warnings)
 
 
 def has_boxes(folder: PhotoFolder) -> bool:
     """Whether `choose_boxes` finds boxes without a choice by the user."""
     try:
-        _choose(folder, None)
+        choose_boxes(folder, None)
     except BlockError:
         return False
     return True
 
 
-def _choose(folder: PhotoFolder, wanted: str | None) -> DrawnBoxes:
-    if wanted is not None and wanted not in BOX_SOURCES:
+def _read(folder: PhotoFolder, source: str) -> Annotations:
+    """What a source says. Raises NoBoxesError if it has no boxes, BlockError if too much of it cannot be read."""
+    annotations = _READERS[source](folder)
+    refuse_many_unread_labels(folder, annotations.unread)
+    if not any(drawing.boxes for drawing in annotations.drawings.values()):
+        raise _no_boxes(folder)
+    return annotations
+
+
+def _drawn(folder: PhotoFolder, source: str, annotations: Annotations) -> DrawnBoxes:
+    silent = [name for name in folder.paths if name not in annotations.drawings and name not in annotations.unread]
+    if annotations.needs_file and silent:
         raise BlockError(
-            f"--labels-from {wanted} gives no boxes. Detection needs --labels-from {' or '.join(BOX_SOURCES)}."
+            f"{len(silent)} of {len(folder.paths)} photos in {folder.root} have no Pascal VOC file (.xml), such as "
+            f"{silent[0]}. Label these photos or remove them. A photo without objects needs a file too."
         )
-    readers = {"voc": voc.boxes, "export": edge_impulse.boxes}
-    found = {source: readers[source](folder) for source in ((wanted,) if wanted else BOX_SOURCES)}
-    fitting = {source: boxes for source, boxes in found.items() if any(boxes.values())}
-    if not fitting:
-        raise BlockError(
-            f"No boxes were found for the photos in {folder.root}. Detection needs Pascal VOC files (.xml) or an "
-            f"Edge Impulse export (info.labels, bounding_boxes.labels).{_stray_xml_hint(folder)}"
-        )
-    if len(fitting) > 1:
-        raise BlockError(
-            f"The photos in {folder.root} have boxes from {' and '.join(fitting)}. Choose one with --labels-from."
-        )
-    source, boxes = next(iter(fitting.items()))
-    unknown = [name for name in folder.paths if name not in boxes]
-    if source == "export":
-        return DrawnBoxes(source, boxes | {name: [] for name in unknown}, _export_warnings(folder, boxes, unknown))
-    if unknown:
-        raise BlockError(
-            f"{len(unknown)} of {len(folder.paths)} photos in {folder.root} have no Pascal VOC file (.xml), such as "
-            f"{unknown[0]}. Label these photos or remove them. A photo without objects needs a file too."
-        )
-    return DrawnBoxes(source, boxes)
+    placed = on_upright_photos(folder, annotations.drawings, annotations.allows_shares)
+    unread = annotations.unread | placed.unread
+    refuse_many_unread_labels(folder, unread)
+    warnings = (*_absence_warnings(folder, annotations, silent), *_label_warnings(annotations), *placed.warnings)
+    return DrawnBoxes(source, placed.boxes | {name: [] for name in silent}, unread, warnings)
+
+
+def _no_boxes(folder: PhotoFolder) -> NoBoxesError:
+    return NoBoxesError(
+        f"No boxes were found for the photos in {folder.root}. Detection needs Pascal VOC files (.xml) or an "
+        f"Edge Impulse export (info.labels, bounding_boxes.labels).{_stray_xml_hint(folder)}"
+    )
 
 
 def _stray_xml_hint(folder: PhotoFolder) -> str:
@@ -77,26 +107,35 @@ def _stray_xml_hint(folder: PhotoFolder) -> str:
     return (
         f" The folder has {len(files)} .xml files, such as {files[0].relative_to(folder.root)}, but none gives a photo "
         "a box. The file must have the photo's name. It must lie beside the photo, or in a folder Annotations in or "
-        "beside the photo's folder."
+        "above the photo's folder."
     )
 
 
-def _export_warnings(folder: PhotoFolder, boxes: Mapping[str, PhotoBoxes], unlisted: list[str]) -> tuple[str, ...]:
-    """Warnings about photos without an entry, or entries without a photo.
+def _absence_warnings(folder: PhotoFolder, annotations: Annotations, silent: list[str]) -> tuple[str, ...]:
+    """Warnings about photos without an entry in a label file, and about entries or files without a photo.
 
     Raises BlockError if there are both, because then the photos were probably renamed.
     """
-    missing = sorted(name for name in edge_impulse.export_entries(folder) if name not in boxes)
-    background = f"{len(unlisted)} of {len(folder.paths)} photos in {folder.root} are in no label file"
-    absent = f"{len(missing)} photos in the label files do not exist"
-    if unlisted and missing:
+    background = f"{len(silent)} of {len(folder.paths)} photos in {folder.root} are in no label file"
+    of_files = "photos of label files" if annotations.needs_file else "photos in the label files"
+    absent = f"{len(annotations.absent)} {of_files} do not exist"
+    listed = first_few(annotations.absent)
+    if silent and annotations.absent:
         raise BlockError(
-            f"{background} ({first_few(unlisted)}), and {absent} ({first_few(missing)}). Rename the photos as in the "
-            "label files, or remove photos and entries that have no counterpart."
+            f"{background} ({first_few(silent)}), and {absent} ({listed}). Rename the photos as in the label files, or "
+            "remove photos and entries that have no counterpart."
         )
-    warnings = []
-    if unlisted:
-        warnings.append(f"{background}. They are used as background: {first_few(unlisted)}.")
-    if missing:
-        warnings.append(f"{absent}: {first_few(missing)}.")
-    return tuple(warnings)
+    warnings = [f"{background}. They are used as background: {first_few(silent)}."] if silent else []
+    return (*warnings, f"{absent}: {listed}.") if annotations.absent else tuple(warnings)
+
+
+def _label_warnings(annotations: Annotations) -> tuple[str, ...]:
+    """A warning about photos that have a label but no boxes."""
+    labelled = [
+        f"{name} ({', '.join(sorted(annotations.classes[name]))})"
+        for name, drawing in annotations.drawings.items()
+        if not drawing.boxes and annotations.classes.get(name)
+    ]
+    if not labelled:
+        return ()
+    return (f"{len(labelled)} photos have a label but no boxes. They are used as background: {first_few(labelled)}.",)

@@ -2,16 +2,50 @@
 
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from block.errors import BlockError
+from block.photos.folder import EXAMPLES, PhotoFolder
 
 Labels = dict[str, frozenset[str]]
 """The classes of each photo, by photo name. A photo has several classes if it has boxes of several classes."""
 PhotoBoxes = list[tuple[str, np.ndarray]]
 """A photo's boxes: the class, and (4,) x, y, width, height in px."""
+# At most this share of the photos is left out because they or their labels cannot be read.
+UNREADABLE_PERCENT = 10
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """The boxes of one photo as its label file gives them. The photo may have been turned or resized since."""
+
+    file: str
+    """The label file, relative to the photo folder."""
+    boxes: PhotoBoxes
+    size: tuple[int, int] | None = None
+    """Width and height of the photo on which the boxes were drawn, in px; None if the file does not give them."""
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What one label format says about the photos of a folder. All keys are photo names."""
+
+    classes: Labels = field(default_factory=dict)
+    """The classes of each photo about which the format says something. A photo with an empty set is background."""
+    drawings: dict[str, Drawing] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
+    """The reasons why labels or boxes cannot be read. Such a photo has no drawing, and classes only if these are sure.
+    """
+    absent: tuple[str, ...] = ()
+    """The photos that label files list but that do not exist, or the label files without a photo. Sorted."""
+    needs_file: bool = False
+    """True if a photo without a label file is not background, but has not been labelled."""
+    allows_shares: bool = False
+    """True if boxes that all lie within 0..1 can only be shares of the photo's sides."""
 
 
 def normalized(label: Any) -> str:
@@ -31,3 +65,22 @@ def box_numbers(place: Any, label: str, edges: Mapping[str, Any]) -> np.ndarray:
             "A box needs a label and four numbers. Correct or remove the box."
         )
     return numbers
+
+
+def refuse_many_unread(root: Path, unread: Mapping[str, str], total: int, remedy: str, part: str = "") -> None:
+    """Raises BlockError if more than UNREADABLE_PERCENT of `total` photos are unread. It names the first with reasons.
+
+    `part` is what cannot be read if it is not the photos: "The labels of ". `remedy` is the last sentence.
+    """
+    if len(unread) * 100 > total * UNREADABLE_PERCENT:
+        first = "; ".join(f"{name}: {reason}" for name, reason in sorted(unread.items())[:EXAMPLES])
+        raise BlockError(
+            f"{part}{len(unread)} of {total} photos in {root} cannot be read ({first}). At most {UNREADABLE_PERCENT} % "
+            f"may be unreadable. {remedy}"
+        )
+
+
+def refuse_many_unread_labels(folder: PhotoFolder, unread: Mapping[str, str]) -> None:
+    """Raises BlockError if the labels or boxes of too many photos cannot be read."""
+    remedy = "Correct these label files, or remove the photos."
+    refuse_many_unread(folder.root, unread, len(folder.paths), remedy, "The labels of ")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from block.errors import BlockError
 from block.photos import edge_impulse, voc
 from block.photos.folder import PhotoFolder, first_few, split_folders
-from block.photos.formats import Labels
+from block.photos.formats import Annotations, Labels, refuse_many_unread_labels
 
 LABEL_SOURCES = ("folder", "name", "voc", "export")
 # Cameras and programs begin their file names with these words. They are not class names.
@@ -39,13 +39,13 @@ class AmbiguousLabelsError(BlockError):
     """Several sources label the photos, and they disagree."""
 
 
-def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[str, str]]:
-    """The source of the classes, and the class of each photo by photo name.
+def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[str, str], dict[str, str]]:
+    """The source of the classes, the class of each photo, and the reasons why photos have none, by photo name.
 
     `wanted` is the only source to try; None tries all. Raises AmbiguousLabelsError if sources disagree, and BlockError
     if no source fits or a photo has boxes of several classes.
     """
-    fitting: dict[str, Labels] = {}
+    fitting: dict[str, Annotations] = {}
     problems = ""
     for source in LABEL_SOURCES if wanted is None else (wanted,):
         try:
@@ -58,23 +58,29 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
             f"{failed} for the photos in {folder.root}.{problems} "
             "The simplest remedy: make one folder for each class and put its photos into it."
         )
-    source, labels = next(iter(fitting.items()))
-    if any(other != labels for other in fitting.values()):
-        ways = "; ".join(f"--labels-from {way} ({first_few(_classes(each))})" for way, each in fitting.items())
+    source, chosen = next(iter(fitting.items()))
+    if any(not _agree(chosen.classes, other.classes) for other in fitting.values()):
+        ways = "; ".join(f"--labels-from {way} ({first_few(_classes(each.classes))})" for way, each in fitting.items())
         raise AmbiguousLabelsError(
             f"{len(fitting)} sources give the photos in {folder.root} different labels. Choose one: {ways}."
         )
-    return source, _single_class_each(labels, folder, source)
+    return source, _single_class_each(chosen.classes, folder, source), chosen.unread
 
 
-def _fitting_labels(source: str, folder: PhotoFolder, doubt_names: bool) -> Labels:
+def _agree(one: Labels, other: Labels) -> bool:
+    return all(one[name] == other[name] for name in one.keys() & other.keys())
+
+
+def _fitting_labels(source: str, folder: PhotoFolder, doubt_names: bool) -> Annotations:
     """The classes that a source gives. Raises BlockError with the reason if the source does not fit.
 
     `doubt_names` also refuses file names that probably do not begin with a class.
     """
     reader, lacking = _READERS[source]
     found = reader(folder)
-    labels = {name: found.get(name, frozenset()) for name in folder.paths}
+    unread = {name: reason for name, reason in found.unread.items() if name not in found.classes}
+    refuse_many_unread_labels(folder, unread)
+    labels = {name: found.classes.get(name, frozenset()) for name in folder.paths if name not in unread}
     without = [name for name in labels if not labels[name]]
     if without:
         raise BlockError(f"{len(without)} of {len(labels)} photos {lacking}, such as {without[0]}.")
@@ -83,7 +89,8 @@ def _fitting_labels(source: str, folder: PhotoFolder, doubt_names: bool) -> Labe
         raise BlockError(f"All photos have one class, {classes[0]!r}. A classifier needs at least two classes.")
     if doubt_names and source == "name":
         _refuse_doubtful_names(labels)
-    return labels
+        _refuse_names_beside_boxes(folder)
+    return Annotations(classes=labels, unread=unread)
 
 
 def _refuse_doubtful_names(labels: Labels) -> None:
@@ -96,12 +103,24 @@ def _refuse_doubtful_names(labels: Labels) -> None:
         )
 
 
+def _refuse_names_beside_boxes(folder: PhotoFolder) -> None:
+    try:
+        has_boxes = any(drawing.boxes for drawing in edge_impulse.read(folder).drawings.values())
+    except BlockError:  # the source "export" gives this reason
+        return
+    if has_boxes:
+        raise BlockError(
+            "The photos come from an Edge Impulse export with boxes, and its file names repeat the names before the "
+            "upload. If they begin with classes, use --labels-from name."
+        )
+
+
 def _classes(labels: Labels) -> list[str]:
     return sorted(frozenset[str]().union(*labels.values()))
 
 
 def _single_class_each(labels: Labels, folder: PhotoFolder, source: str) -> dict[str, str]:
-    mixed = [name for name in folder.paths if len(labels[name]) > 1]
+    mixed = [name for name in labels if len(labels[name]) > 1]
     if mixed:
         raise BlockError(
             f"{len(mixed)} of {len(labels)} photos in {folder.root} have boxes of several classes (--labels-from "
@@ -109,13 +128,13 @@ def _single_class_each(labels: Labels, folder: PhotoFolder, source: str) -> dict
             "each photo. Remove these photos, take the classes from file names with --labels-from name, or take them "
             "from folders with --labels-from folder."
         )
-    return {name: next(iter(labels[name])) for name in folder.paths}
+    return {name: label for name, (label,) in labels.items()}
 
 
 # --- one reader for each source ----------------------------------------------------------------------------
 
 
-def _classes_from_folders(folder: PhotoFolder) -> Labels:
+def _classes_from_folders(folder: PhotoFolder) -> Annotations:
     of_splits = split_folders(folder.paths)
     labels: Labels = {}
     for name in folder.paths:
@@ -123,11 +142,12 @@ def _classes_from_folders(folder: PhotoFolder) -> Labels:
         if parents and parents[0] in of_splits:
             del parents[0]
         labels[name] = frozenset(parents[:1])
-    return labels
+    return Annotations(classes=labels)
 
 
-def _classes_from_names(folder: PhotoFolder) -> Labels:
-    return {name: frozenset(filter(None, [_class_in_name(name.rsplit("/", 1)[-1])])) for name in folder.paths}
+def _classes_from_names(folder: PhotoFolder) -> Annotations:
+    classes = {name: _class_in_name(name.rsplit("/", 1)[-1]) for name in folder.paths}
+    return Annotations(classes={name: frozenset(filter(None, [label])) for name, label in classes.items()})
 
 
 def _class_in_name(file_name: str) -> str:
@@ -138,9 +158,12 @@ def _class_in_name(file_name: str) -> str:
 
 
 # The second value is the verb phrase of the message about photos that have no class.
-_READERS: dict[str, tuple[Callable[[PhotoFolder], Labels], str]] = {
+_READERS: dict[str, tuple[Callable[[PhotoFolder], Annotations], str]] = {
     "folder": (_classes_from_folders, "are not in a class folder"),
     "name": (_classes_from_names, "have no class in their file name"),
-    "voc": (voc.classes, "have no Pascal VOC file (.xml) with a named box"),
-    "export": (edge_impulse.classes, f"have no label in {' or '.join(edge_impulse.EXPORT_FILES)}"),
+    "voc": (voc.read, "have no Pascal VOC file (.xml) with a named box"),
+    "export": (
+        edge_impulse.read,
+        f"have no label in {' or '.join(edge_impulse.EXPORT_FILES)} that does more than repeat the file's name",
+    ),
 }

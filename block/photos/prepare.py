@@ -1,7 +1,7 @@
 """Converts a folder of photos, a Pascal VOC data set or an Edge Impulse export to a block directory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,9 @@ from block.data.boxes import move_boxes
 from block.data.preparation import Preparation
 from block.data.writing import block_writer
 from block.errors import BlockError
-from block.photos.boxes import BOX_SOURCES, choose_boxes, has_boxes
-from block.photos.folder import EXAMPLES, PhotoFolder, first_few, photo_name
-from block.photos.formats import PhotoBoxes
+from block.photos.boxes import BOX_SOURCES, NoBoxesError, choose_boxes, has_boxes
+from block.photos.folder import PhotoFolder, first_few, photo_name
+from block.photos.formats import PhotoBoxes, refuse_many_unread
 from block.photos.labels import AmbiguousLabelsError, choose_labels
 from block.photos.splits import choose_splits
 from block.settings import PhotoSettings
@@ -20,8 +20,6 @@ from block.words import SPLIT_WORDS, SPLITS
 from esp32_deploy.photos import PHOTO_SUFFIXES, UnreadablePhotoError, opened, read_photo, walk
 from esp32_deploy.pixels import image_to_input
 from esp32_deploy.words import Task
-
-UNREADABLE_PERCENT = 10
 
 
 @dataclass(frozen=True)
@@ -45,6 +43,8 @@ class Labelling:
     task: Task
     source: str
     labels: Mapping[str, str] | Mapping[str, PhotoBoxes]
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """The photos whose labels or boxes cannot be read, with the reasons. They are not in `labels`."""
     warnings: tuple[str, ...] = ()
 
     def classes_on(self, name: str) -> frozenset[str]:
@@ -79,6 +79,8 @@ def prepare(
     refuse_own_output(photos, out)
     folder, skipped = _readable_photos(photos)
     labelling = choose_labelling(folder, how.labels_from, how.task)
+    skipped |= labelling.unread
+    folder = PhotoFolder(photos, {name: path for name, path in folder.paths.items() if name in labelling.labels})
     classes_on = {name: labelling.classes_on(name) for name in folder.paths}
     splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
     classes = labelling.classes
@@ -100,6 +102,7 @@ def prepare(
                 dropped_boxes[name] = len(labelling.labels[name]) - len(found)
         _refuse_many_unreadable(photos, skipped, len(folder.paths.keys() | skipped.keys()))
         _refuse_lost_classes(photos, splits, classes_on, skipped, labelling.task)
+        _refuse_classes_without_boxes(photos, counts, how.size)
         writer.preparation = Preparation(
             size=how.size,
             resize=how.resize,
@@ -130,16 +133,25 @@ def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | 
     try:
         return Labelling("classification", *choose_labels(folder, labels_from))
     except BlockError as error:
-        if task is not None or labels_from not in (None, *BOX_SOURCES) or not has_boxes(folder):
+        if task is not None or labels_from not in (None, *BOX_SOURCES):
             raise
-        if isinstance(error, AmbiguousLabelsError):
-            raise BlockError(f"{error} To learn where objects are, use --task detection.") from None
-    return _labelled_with_boxes(folder, labels_from)
+        classes_problem = error
+    try:
+        with_boxes = _labelled_with_boxes(folder, labels_from)
+    except NoBoxesError:
+        raise classes_problem from None
+    except BlockError as boxes_problem:
+        if str(boxes_problem) in str(classes_problem):
+            raise classes_problem from None
+        raise BlockError(f"{classes_problem} Boxes do not work either: {boxes_problem}") from None
+    if isinstance(classes_problem, AmbiguousLabelsError):
+        raise BlockError(f"{classes_problem} To learn where objects are, use --task detection.")
+    return with_boxes
 
 
 def _labelled_with_boxes(folder: PhotoFolder, labels_from: str | None) -> Labelling:
     drawn = choose_boxes(folder, labels_from)
-    return Labelling("detection", drawn.source, drawn.boxes, drawn.warnings)
+    return Labelling("detection", drawn.source, drawn.boxes, drawn.unread, drawn.warnings)
 
 
 def _label_for(
@@ -191,12 +203,7 @@ def _readable_photos(photos: Path) -> tuple[PhotoFolder, dict[str, str]]:
 
 
 def _refuse_many_unreadable(photos: Path, skipped: Mapping[str, str], total: int) -> None:
-    if len(skipped) * 100 > total * UNREADABLE_PERCENT:
-        first = "; ".join(f"{name}: {reason}" for name, reason in sorted(skipped.items())[:EXAMPLES])
-        raise BlockError(
-            f"{len(skipped)} of {total} photos in {photos} cannot be read ({first}). At most "
-            f"{UNREADABLE_PERCENT} % may be unreadable. Replace or remove these photos."
-        )
+    refuse_many_unread(photos, skipped, total, "Replace or remove these photos.")
 
 
 def _refuse_lost_classes(
@@ -218,4 +225,14 @@ def _refuse_lost_classes(
         raise BlockError(
             f"No {SPLIT_WORDS[split]} photo of class {label!r} in {photos} can be read ({first_few(lost)}). "
             "Replace or remove these photos and run again."
+        )
+
+
+def _refuse_classes_without_boxes(photos: Path, counts: Mapping[str, Mapping[str, int]], size: int) -> None:
+    empty = [label for label in counts["train"] if not any(of_split[label] for of_split in counts.values())]
+    if empty:
+        raise BlockError(
+            f"All boxes of class {first_few(empty)} in {photos} are under a pixel on the photo or in the network's "
+            f"input of {size} x {size} px, or lie outside the input. Choose a larger --size or another --resize, or "
+            "remove the class."
         )
