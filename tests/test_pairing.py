@@ -230,3 +230,34 @@ def test_names_can_differ_in_case_and_unicode_form(photos, out):
         annotate(photos / file, ("dog", LEFT), more=named("", f"{number}.jpg"))
     prepared(photos, out)
     assert_boxes_surround_their_blocks(out)
+
+
+@pytest.mark.parametrize("place", ["cats", "cats/Annotations"])
+def test_files_saved_into_another_folder_are_not_misread(photos, out, place):
+    draw_classes(photos)
+    for number in range(6):
+        annotate(photos / place / f"{number}.xml", ("dog", LEFT), more=named("dogs", f"{number}.jpg"))
+    with pytest.raises(BlockError, match=r"6 of 12 photos .*cats/0\.jpg: .*0\.xml belongs to dogs/0\.jpg"):
+        prepared(photos, out)
+    for number in range(6):
+        annotate(photos / "cats" / f"{number}.jpg.xml", ("cat", RIGHT))
+    prepared(photos, out)
+    assert_boxes_surround_their_blocks(out)
+
+
+def test_files_copied_with_their_photos_are_used(photos, out):
+    draw_classes(photos, dogs="new", cats="old")
+    for number in range(6):
+        annotate(photos / "new" / f"{number}.xml", ("dog", LEFT), more=named("old", f"{number}.jpg"))
+        annotate(photos / "old" / f"{number}.xml", ("dog", RIGHT), more=named("old", f"{number}.jpg"))
+    prepared(photos, out)
+    assert_boxes_surround_their_blocks(out)
+
+
+def test_the_named_file_can_have_a_folder(photos, out):
+    draw_classes(photos)
+    for number in range(6):
+        annotate(photos / "Annotations" / f"{number}.xml", ("dog", LEFT), more=named("set", f"dogs/{number}.jpg"))
+        annotate(photos / "cats" / f"{number}.xml", ("cat", RIGHT))
+    prepared(photos, out)
+    assert_boxes_surround_their_blocks(out)

@@ -214,3 +214,10 @@ def test_deeply_nested_xml_is_read_in_time(tmp_path):
     path.write_text("<annotation>" + "<object>" * 3000 + CAT + "</object>" * 3000 + "</annotation>")
     (found,) = read_voc(path, "deep.xml").objects
     assert found.label == "cat"
+
+
+def test_a_file_of_many_photos_is_not_read_into_memory(tmp_path):
+    path = tmp_path / "all.xml"
+    path.write_bytes(b"<annotation>" + b" " * 10_000_000 + b"</annotation>")
+    with pytest.raises(BlockError, match=r"all\.xml cannot be read as Pascal VOC: it is larger than 10 MB"):
+        read_voc(path, "all.xml")

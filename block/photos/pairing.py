@@ -44,6 +44,8 @@ class _Layout:
     root: Path
     paths: Mapping[str, Path]
     """The photos, by photo name."""
+    by_place: Mapping[tuple[Path, str], str]
+    """The names of the photos, by their folder and the key of their file name."""
     places: dict[Path, list[Path]]
     """The places of label files for each folder with photos, the nearest first."""
     served: dict[Path, list[Path]]
@@ -71,6 +73,10 @@ def pair(folder: PhotoFolder, named: Mapping[Path, NamedPhoto]) -> Pairs:
             claims.setdefault(file, []).append(name)
     owners = {file: _owners(layout, file, names, named[file]) for file, names in claims.items()}
     for file, names in owners.items():
+        rightful = _rightful_owner(layout, names, named[file])
+        if rightful and not candidates[rightful]:  # else the file was copied with its photo
+            owners[file] = [rightful]
+    for file, names in owners.items():
         # a photo with a nearer file of its own does not need this one
         rest = [name for name in names if owners[candidates[name][0]] != [name]] if len(names) > 1 else names
         if len(rest) > 1:
@@ -79,8 +85,10 @@ def pair(folder: PhotoFolder, named: Mapping[Path, NamedPhoto]) -> Pairs:
                 "one photo. Write the photo's folder and file name into it, or give each photo its own file."
             )
         owners[file] = rest
-    own = {name: [file for file in files if owners[file] == [name]] for name, files in candidates.items()}
-    pairs = {name: files for name, files in own.items() if files}
+    pairs: dict[str, list[Path]] = {}
+    for file in [file for files in candidates.values() for file in files]:
+        for name in owners[file]:
+            pairs[name] = list(dict.fromkeys([*pairs.get(name, []), file]))
     renamed = _owners_by_file_name(layout, {file: named[file] for file in named if file not in claims}, pairs)
     refused = {
         name: _reason(layout, files[0], owners[files[0]], named[files[0]])
@@ -96,7 +104,10 @@ def pair(folder: PhotoFolder, named: Mapping[Path, NamedPhoto]) -> Pairs:
 
 
 def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    try:
+        return sorted(path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file())
+    except OSError as error:
+        raise BlockError(f"{folder} cannot be listed: {error.strerror}. Change its permissions.") from error
 
 
 def _layout(folder: PhotoFolder) -> _Layout:
@@ -114,7 +125,8 @@ def _layout(folder: PhotoFolder) -> _Layout:
         }
         for directory in places
     }
-    return _Layout(folder.root, folder.paths, places, served, on_disk)
+    by_place = {(path.parent, _key(path.name)): name for name, path in folder.paths.items()}
+    return _Layout(folder.root, folder.paths, by_place, places, served, on_disk)
 
 
 def _places_of(folder: PhotoFolder) -> dict[Path, list[Path]]:
@@ -184,6 +196,16 @@ def _owners(layout: _Layout, file: Path, claimants: Sequence[str], named: NamedP
     return left
 
 
+def _rightful_owner(layout: _Layout, owners: Sequence[str], named: NamedPhoto) -> str | None:
+    """The photo in another folder that a file names, if its place gives it to photos in folders with other names."""
+    told = _key(named.folders[0][-1]) if named.folders else None
+    if any(_key(layout.paths[name].parent.name) == told for name in owners):
+        return None
+    elsewhere = [directory for directory in layout.places if _key(directory.name) == told]
+    photos = [layout.by_place.get((directory, _key(named.file_name))) for directory in elsewhere]
+    return photos[0] if len(photos) == 1 else None
+
+
 def _told_folders(layout: _Layout, file: Path, named: NamedPhoto) -> list[Path]:
     """The folders with photos that have the name of the folder in the file. There are none if it names an older one."""
     told = _key(named.folders[0][-1]) if named.folders else None
@@ -207,11 +229,11 @@ def _owners_by_file_name(
     layout: _Layout, unclaimed: Mapping[Path, NamedPhoto], taken: Iterable[str]
 ) -> dict[str, list[Path]]:
     """The files that have no photo's name, by the photo that they name. No other file belongs to such a photo."""
-    photos: dict[tuple[Path, str], str] = {(path.parent, _key(path.name)): name for name, path in layout.paths.items()}
     found: dict[str, list[Path]] = {}
     for file, named in unclaimed.items():
         places = _told_folders(layout, file, named) or layout.served[file.parent]
-        names = [photos[place, key] for place in places if (place, key := _key(named.file_name)) in photos]
+        key = _key(named.file_name)
+        names = [layout.by_place[place, key] for place in places if (place, key) in layout.by_place]
         if len(names) == 1 and names[0] not in taken:
             found.setdefault(names[0], []).append(file)
     return {name: files for name, files in found.items() if len(files) == 1}

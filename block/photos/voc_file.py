@@ -14,6 +14,8 @@ from block.photos.formats import normalized
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 LEAST_CORNERS = 3
+# A larger file describes more than one photo. Reading it could need gigabytes.
+MOST_BYTES = 10_000_000
 # An annotation without objects may hold only these.
 METADATA = frozenset(("filename", "folder", "imagesize", "owner", "path", "segmented", "size", "source"))
 # These describe the shape of an object. Outside an object they are not understood.
@@ -50,6 +52,8 @@ def read_voc(path: Path, name: str) -> VocFile:
     sure of.
     """
     try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError(f"it is larger than {MOST_BYTES // 10**6} MB, so it is not the file of one photo")
         return _content(_annotation(_parsed(path.read_bytes())))
     except OSError as error:
         raise BlockError(f"{name} cannot be read as Pascal VOC: {error.strerror}. Repair or remove it.") from error
@@ -92,7 +96,7 @@ def _content(annotation: Element) -> VocFile:
     _refuse_other_content(annotation, found)
     path = _parts(_text(annotation, "path"))
     named = _parts(next(iter(names), "")) or path[-1:]
-    folders = (_parts(_text(annotation, "folder")) or named[:-1], path[:-1])
+    folders = (_parts(_text(annotation, "folder")) + named[:-1], path[:-1])
     objects = tuple(_object(each) for each in found if _text(each, "deleted") not in ("1", "true", "yes"))
     return VocFile(objects, _size(annotation), named[-1] if named else "", tuple(filter(None, folders)))
 
