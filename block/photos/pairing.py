@@ -46,6 +46,8 @@ class _Layout:
     """The photos, by photo name."""
     by_place: Mapping[tuple[Path, str], str]
     """The names of the photos, by their folder and the key of their file name."""
+    folders: dict[str, list[Path]]
+    """The folders with photos, by the key of their name."""
     places: dict[Path, list[Path]]
     """The places of label files for each folder with photos, the nearest first."""
     served: dict[Path, list[Path]]
@@ -113,7 +115,9 @@ def _visible(folder: Path) -> list[Path]:
 def _layout(folder: PhotoFolder) -> _Layout:
     places = _places_of(folder)
     served: dict[Path, list[Path]] = {}
+    folders: dict[str, list[Path]] = {}
     for directory, near in places.items():
+        folders.setdefault(_key(directory.name), []).append(directory)
         for place in near:
             served.setdefault(place, []).append(directory)
     on_disk = {
@@ -126,7 +130,7 @@ def _layout(folder: PhotoFolder) -> _Layout:
         for directory in places
     }
     by_place = {(path.parent, _key(path.name)): name for name, path in folder.paths.items()}
-    return _Layout(folder.root, folder.paths, by_place, places, served, on_disk)
+    return _Layout(folder.root, folder.paths, by_place, folders, places, served, on_disk)
 
 
 def _places_of(folder: PhotoFolder) -> dict[Path, list[Path]]:
@@ -198,18 +202,21 @@ def _owners(layout: _Layout, file: Path, claimants: Sequence[str], named: NamedP
 
 def _rightful_owner(layout: _Layout, owners: Sequence[str], named: NamedPhoto) -> str | None:
     """The photo in another folder that a file names, if its place gives it to photos in folders with other names."""
-    told = _key(named.folders[0][-1]) if named.folders else None
+    told = _told_folder(named)
     if any(_key(layout.paths[name].parent.name) == told for name in owners):
         return None
-    elsewhere = [directory for directory in layout.places if _key(directory.name) == told]
-    photos = [layout.by_place.get((directory, _key(named.file_name))) for directory in elsewhere]
+    photos = [layout.by_place.get((each, _key(named.file_name))) for each in layout.folders.get(told, ())]
     return photos[0] if len(photos) == 1 else None
 
 
 def _told_folders(layout: _Layout, file: Path, named: NamedPhoto) -> list[Path]:
     """The folders with photos that have the name of the folder in the file. There are none if it names an older one."""
-    told = _key(named.folders[0][-1]) if named.folders else None
-    return [directory for directory in layout.served[file.parent] if _key(directory.name) == told]
+    same_name = layout.folders.get(_told_folder(named), ())
+    return [directory for directory in same_name if file.parent in layout.places[directory]]
+
+
+def _told_folder(named: NamedPhoto) -> str:
+    return _key(named.folders[0][-1]) if named.folders else ""
 
 
 def _moved_to_another_split(layout: _Layout, name: str, told: Sequence[Path]) -> bool:
