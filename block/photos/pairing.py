@@ -6,6 +6,7 @@ that fits several photos, the photo that the file itself names decides.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from block.errors import BlockError
@@ -69,37 +70,21 @@ def pair(folder: PhotoFolder, named: Mapping[Path, NamedPhoto]) -> Pairs:
     """
     layout = _layout(folder)
     candidates = _candidates(layout, named)
-    claims: dict[Path, list[str]] = {}
-    for name, files in candidates.items():
-        for file in files:
-            claims.setdefault(file, []).append(name)
-    owners = {file: _owners(layout, file, names, named[file]) for file, names in claims.items()}
-    for file, names in owners.items():
-        rightful = _rightful_owner(layout, names, named[file])
-        if rightful and not candidates[rightful]:  # else the file was copied with its photo
-            owners[file] = [rightful]
-    for file, names in owners.items():
-        # a photo with a nearer file of its own does not need this one
-        rest = [name for name in names if owners[candidates[name][0]] != [name]] if len(names) > 1 else names
-        if len(rest) > 1:
-            raise BlockError(
-                f"{photo_name(file, folder.root)} could belong to {rest[0]} and to {rest[1]}. A label file belongs to "
-                "one photo. Write the photo's folder and file name into it, or give each photo its own file."
-            )
-        owners[file] = rest
+    owners = _owner_of_each(layout, candidates, named)
     pairs: dict[str, list[Path]] = {}
-    for file in [file for files in candidates.values() for file in files]:
-        for name in owners[file]:
-            pairs[name] = list(dict.fromkeys([*pairs.get(name, []), file]))
-    renamed = _owners_by_file_name(layout, {file: named[file] for file in named if file not in claims}, pairs)
+    for file in dict.fromkeys(chain(*candidates.values())):
+        if file in owners:
+            pairs.setdefault(owners[file], []).append(file)
+    unclaimed = {file: photo for file, photo in named.items() if file not in set(chain(*candidates.values()))}
+    pairs |= _owners_by_file_name(layout, unclaimed, set(pairs))
     refused = {
-        name: _reason(layout, files[0], owners[files[0]], named[files[0]])
+        name: _reason(layout, files[0], owners.get(files[0]), named[files[0]])
         for name, files in candidates.items()
-        if files and name not in pairs and name not in renamed
+        if files and name not in pairs
     }
-    used = {file for files in (*pairs.values(), *renamed.values()) for file in files}
+    used = set(chain(*pairs.values()))
     absent = [file for file in named if file not in used and not _has_photo(layout, file, named[file])]
-    return Pairs(pairs | renamed, refused, tuple(sorted(photo_name(file, folder.root) for file in absent)))
+    return Pairs(pairs, refused, tuple(sorted(photo_name(file, folder.root) for file in absent)))
 
 
 # --- where label files lie ---------------------------------------------------------------------------------
@@ -181,6 +166,32 @@ def _key(name: str) -> str:
 # --- which photo a file belongs to -------------------------------------------------------------------------
 
 
+def _owner_of_each(
+    layout: _Layout, candidates: Mapping[str, Sequence[Path]], named: Mapping[Path, NamedPhoto]
+) -> dict[Path, str]:
+    """The photo of each file that has a photo's name. Raises BlockError if several photos could have one file."""
+    claims: dict[Path, list[str]] = {}
+    for name, files in candidates.items():
+        for file in files:
+            claims.setdefault(file, []).append(name)
+    owners: dict[Path, list[str]] = {}
+    for file, claimants in claims.items():
+        owners[file] = _owners(layout, file, claimants, named[file])
+        rightful = _rightful_owner(layout, owners[file], named[file])
+        if rightful and not candidates[rightful]:  # else the file was copied with its photo
+            owners[file] = [rightful]
+    for file, names in owners.items():
+        # a photo with a nearer file of its own does not need this one
+        rest = [name for name in names if owners[candidates[name][0]] != [name]] if len(names) > 1 else names
+        if len(rest) > 1:
+            raise BlockError(
+                f"{photo_name(file, layout.root)} could belong to {rest[0]} and to {rest[1]}. A label file belongs to "
+                "one photo. Write the photo's folder and file name into it, or give each photo its own file."
+            )
+        owners[file] = rest
+    return {file: names[0] for file, names in owners.items() if names}
+
+
 def _owners(layout: _Layout, file: Path, claimants: Sequence[str], named: NamedPhoto) -> list[str]:
     """The photos among `claimants` that the file can belong to, according to the photo that it names."""
     parents = {name: layout.paths[name].parent for name in claimants}
@@ -246,9 +257,9 @@ def _owners_by_file_name(
     return {name: files for name, files in found.items() if len(files) == 1}
 
 
-def _reason(layout: _Layout, file: Path, owners: Sequence[str], named: NamedPhoto) -> str:
+def _reason(layout: _Layout, file: Path, owner: str | None, named: NamedPhoto) -> str:
     told = "/".join((*(named.folders[0] if named.folders else ()), named.file_name))
-    return f"{photo_name(file, layout.root)} belongs to {owners[0] if owners else told}, by the photo that it names"
+    return f"{photo_name(file, layout.root)} belongs to {owner or told}, by the photo that it names"
 
 
 def _has_photo(layout: _Layout, file: Path, named: NamedPhoto) -> bool:
