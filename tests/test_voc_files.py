@@ -103,6 +103,18 @@ NOT_SURE = {
         f"<annotation>{CAT}<item><bndbox>{EDGES}</bndbox></item></annotation>",
         "<bndbox> is not in",
     ),
+    "an object beside the annotation": (
+        "<all><annotation><size/></annotation><object><name>cat</name></object></all>",
+        "'cat' with xmin None",
+    ),
+    "a box beside the annotation": (
+        f"<all><annotation><size/></annotation><bndbox>{EDGES}</bndbox></all>",
+        "<bndbox> is not in",
+    ),
+    "content beside the annotation": (
+        "<all><annotation><size/></annotation><things><thing>cat</thing></things></all>",
+        "<things>, which is not",
+    ),
     "unknown content": ("<annotation><things><thing>cat</thing></things></annotation>", "<things>, which is not"),
     "attributes of unknown content": ('<annotation><thing x="1" y="2"/></annotation>', "<thing>, which is not"),
     "text": ("<annotation>cat 20 30 50 70</annotation>", "the text 'cat 20 30 50 70'"),
@@ -157,6 +169,7 @@ def test_content_that_is_not_understood_is_never_background(photos, tmp_path, co
         "<Annotation xmlns='urn:voc'><folder>a</folder><filename>x.png</filename><source><database>D</database>"
         "<annotation>PASCAL</annotation></source><owner><name>me</name></owner><segmented>0</segmented></Annotation>",
         "<annotation><object><name>cat</name><deleted>1</deleted></object><note>nothing here</note></annotation>",
+        "<root><data><annotation><size><width>96</width><height>96</height></size></annotation></data></root>",
     ],
 )
 def test_file_without_objects_is_background(photos, tmp_path, text):

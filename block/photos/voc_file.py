@@ -54,7 +54,7 @@ def read_voc(path: Path, name: str) -> VocFile:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it is larger than {MOST_BYTES // 10**6} MB, so it is not the file of one photo")
-        return _content(_annotation(_parsed(path.read_bytes())))
+        return _content(_parsed(path.read_bytes()))
     except OSError as error:
         raise BlockError(f"{name} cannot be read as Pascal VOC: {error.strerror}. Repair or remove it.") from error
     except (ElementTree.ParseError, LookupError, ValueError) as error:
@@ -88,12 +88,13 @@ def _annotation(root: Element) -> Element:
     raise ValueError(f"its root is <{root.tag}>, which holds {held}")
 
 
-def _content(annotation: Element) -> VocFile:
-    names = {text for each in annotation.iter("filename") if (text := normalized(each.text))}
+def _content(root: Element) -> VocFile:
+    annotation = _annotation(root)
+    names = {text for each in root.iter("filename") if (text := normalized(each.text))}
     if len(names) > 1:
         raise ValueError(f"it names several photos, such as {' and '.join(sorted(names)[:2])}")
-    found = [each for each in annotation.iter("object") if not _is_container(each)]
-    _refuse_other_content(annotation, found)
+    found = [each for each in root.iter("object") if not _is_container(each)]
+    _refuse_other_content(root, annotation, found)
     path = _parts(_text(annotation, "path"))
     named = _parts(next(iter(names), "")) or path[-1:]
     folders = (_parts(_text(annotation, "folder")) + named[:-1], path[:-1])
@@ -110,16 +111,16 @@ def _is_container(element: Element) -> bool:
     return True
 
 
-def _refuse_other_content(annotation: Element, objects: list[Element]) -> None:
+def _refuse_other_content(root: Element, annotation: Element, objects: list[Element]) -> None:
     """Raises ValueError if there are shapes outside objects, or unknown content where there are no objects."""
     within = {id(part) for each in objects for part in each.iter()}
-    for element in annotation.iter():
+    for element in root.iter():
         if element.tag in SHAPES and id(element) not in within:
             raise ValueError(f"its <{element.tag}> is not in an <object>")
     if objects:
         return
-    for element in annotation:
-        if element.tag not in METADATA and len(element):
+    for element in (*root, *annotation):
+        if element.tag not in METADATA and len(element) and annotation not in element.iter():
             raise ValueError(f"it has no <object>, but <{element.tag}>, which is not understood")
     if normalized(annotation.text):
         raise ValueError(f"it has no <object>, but the text {normalized(annotation.text)[:40]!r}")
