@@ -1,17 +1,23 @@
-"""Reads and checks deploy.json, the manifest: the facts about a model that the .tflite does not contain."""
+"""Reads and checks deploy.json, the manifest: the facts about a model that the .tflite does not contain.
+
+Without one, labels.txt gives the labels.
+"""
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from esp32_deploy.errors import DeployError
+from esp32_deploy.files import read_text
 from esp32_deploy.pixels import RESIZE_MODES
 from esp32_deploy.words import COLOUR_CHANNELS, DECODES, TASKS, Decode, Task
 
 VERSION = 1
 FILE_NAME = "deploy.json"
 LABELS_FILE_NAME = "labels.txt"
+NUMBERED_LABEL = re.compile(r"(\d+)[\s:,;]+(\S.*)")
 
 
 class ManifestError(DeployError):
@@ -65,12 +71,16 @@ FIELDS = tuple(Manifest.__dataclass_fields__)
 
 
 def read(path: Path) -> Manifest:
-    """Reads a deploy.json. Unknown fields are ignored. Raises ManifestError, which names the file."""
+    """Reads a deploy.json. Unknown fields are ignored. Raises ManifestError or EncodingError, which name the file."""
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        text = read_text(path)
     except FileNotFoundError as error:
         raise ManifestError(f"There is no {path}.") from error
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}.") from error
+    try:
+        values = json.loads(text)
+    except ValueError as error:
         raise ManifestError(f"{path} cannot be read as JSON: {error}.") from error
     if not isinstance(values, dict):
         raise ManifestError(f"{path} is not a JSON object of names and values. Check that it is a {FILE_NAME}.")
@@ -96,12 +106,36 @@ def beside(model: Path) -> Manifest:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Labels of a text file, one per line. Empty lines are ignored. Raises ManifestError."""
+    """Labels of a text file, one per line. Empty lines are ignored.
+
+    Numbers in front of all labels that count from 0, as Teachable Machine writes them, are left out. Raises
+    ManifestError or EncodingError, which name the file.
+    """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(f"{path} cannot be read: {error}.") from error
-    return tuple(line.strip() for line in lines if line.strip())
+        lines = [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read: {error.strerror}.") from error
+    if not lines:
+        raise ManifestError(f"{path} has no labels. Write one label on each line, in the order of the model's outputs.")
+    labels = _without_numbers(lines, path)
+    try:
+        _check_labels(labels)
+    except ManifestError as error:
+        raise ManifestError(f"{path}: {error}") from error
+    return labels
+
+
+def _without_numbers(lines: list[str], path: Path) -> tuple[str, ...]:
+    found = [match for line in lines if (match := NUMBERED_LABEL.fullmatch(line))]
+    numbers = [int(match[1]) for match in found]
+    if sorted(numbers) != list(range(len(lines))):
+        return tuple(lines)  # numbers such as in "1 euro", "2 euro" are part of the labels
+    if numbers != sorted(numbers):
+        raise ManifestError(
+            f"{path} numbers its labels, but not in order. Sort its lines by number if these are the model's outputs; "
+            "else remove the numbers."
+        )
+    return tuple(match[2] for match in found)
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ RESIZE_MODES = ("squash", "crop", "fit")
 GRAY_WEIGHTS = (77, 150, 29)
 
 INT8_OFFSET = 128
-"""An int8 input is the pixel minus this offset."""
+"""An int8 input is the pixel minus this offset. A uint8 input is the pixel."""
 
 # Integers, sums and products below these limits are exact in floating point.
 FLOAT32_EXACT = 2**24
@@ -81,6 +81,11 @@ def int8_from_bytes(values: np.ndarray) -> np.ndarray:
 def bytes_from_int8(values: np.ndarray) -> np.ndarray:
     """Converts int8 to bytes 0..255 of the same shape: value + 128. The generated C++ takes pixels in this form."""
     return (values.astype(np.int16) + INT8_OFFSET).astype(np.uint8)
+
+
+def int8_from_shares(images: np.ndarray) -> np.ndarray:
+    """Converts pixels as float in 0..1 to int8 of the same shape: 255 times the value, rounded, - 128."""
+    return int8_from_bytes(np.rint(images * np.float32(255)))
 
 
 def grayscale(rgb: np.ndarray) -> np.ndarray:

@@ -174,6 +174,7 @@ def test_int8_probabilities_equal_tensorflow_lite_reference_kernels(finished, ar
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     from block.export import runtimes
+    from esp32_deploy.pixels import int8_from_shares
 
     model = finished[0] / "model_quantized_int8_io.tflite"
     images = np.load(arrays / "X_split_test.npy")
@@ -181,7 +182,7 @@ def test_int8_probabilities_equal_tensorflow_lite_reference_kernels(finished, ar
     reference.allocate_tensors()
     image, probabilities = reference.get_input_details()[0], reference.get_output_details()[0]
     expected = []
-    for pixels in runtimes.quantize(images, image):
+    for pixels in int8_from_shares(images):
         reference.set_tensor(image["index"], pixels[np.newaxis])
         reference.invoke()
         expected.append(runtimes.dequantize(reference.get_tensor(probabilities["index"]), probabilities)[0])

@@ -127,9 +127,9 @@ def dark_input():
     return model
 
 
-def uneven_grid():
-    model = TinyModel((1, 8, 8, 3))
-    model.softmax(model.convolution(0, 5, (3, 3), (3, 3)))
+def grid_without_padding():
+    model = TinyModel((1, 18, 18, 3))
+    model.softmax(model.convolution(0, 5, (3, 3), (4, 4), "VALID"))
     return model
 
 
@@ -147,7 +147,11 @@ def uneven_grid():
         (oblong, {"labels": LABELS}, "takes images of 12 x 8 px and 3 channels. Frames are made square"),
         (without_softmax, {"labels": LABELS[:3]}, "is not a probability. Export the model with a softmax"),
         (dark_input, {"labels": LABELS}, "does not take pixels as int8 from -128 to 127"),
-        (uneven_grid, {"labels": LABELS}, "grid of 3 x 3 cells does not divide 8 x 8 px evenly"),
+        (
+            grid_without_padding,
+            {"labels": LABELS},
+            r"grid of 4 x 4 cells does not cover 18 x 18 px evenly\. Its layers step 4 x 4 px\. .*padding='same'",
+        ),
     ],
 )
 def test_a_manifest_or_model_that_does_not_fit_is_refused(make, values, message, tmp_path):

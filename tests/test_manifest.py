@@ -3,6 +3,7 @@ import json
 import pytest
 
 from esp32_deploy import manifest, words
+from esp32_deploy.errors import DeployError
 from esp32_deploy.manifest import Manifest, ManifestError
 
 WRITTEN = {
@@ -69,6 +70,67 @@ def test_deploy_json_comes_before_labels_txt(tmp_path):
     assert manifest.beside(model) == Manifest(labels=("apple", "pear"))
     write(tmp_path, WRITTEN)
     assert manifest.beside(model).name == "fruit_spotter"
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "deploy.json"])
+def test_a_byte_order_mark_and_windows_line_ends_are_read(name, tmp_path):
+    text = "apple\r\nÄpfel\r\n" if name == "labels.txt" else '{"labels":\r\n["apple", "Äpfel"]}'
+    (tmp_path / name).write_bytes(text.encode("utf-8-sig"))
+    assert manifest.beside(tmp_path / "model.tflite").labels == ("apple", "Äpfel")
+
+
+@pytest.mark.parametrize("name", ["labels.txt", "deploy.json"])
+@pytest.mark.parametrize(
+    ("encoding", "message"),
+    [
+        ("utf-16", "is UTF-16, not UTF-8"),
+        ("utf-32", "is UTF-32, not UTF-8"),
+        ("utf-16-le", "has zero bytes, as a text in UTF-16 has, not UTF-8"),
+        ("cp1252", "is not UTF-8: line 2 has the byte 0xc4"),
+    ],
+)
+def test_another_encoding_is_named_with_the_file_and_the_remedy(name, encoding, message, tmp_path):
+    text = "apple\nÄpfel\n" if name == "labels.txt" else '{"labels": ["apple",\n"Äpfel"]}'
+    if encoding == "utf-16-le":
+        text = text.replace("Ä", "A")
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    with pytest.raises(DeployError) as refusal:
+        manifest.beside(tmp_path / "model.tflite")
+    assert str(refusal.value).startswith(f"{tmp_path / name} {message}")
+    assert str(refusal.value).endswith("Save it as UTF-8: most editors have that under Save as > Encoding.")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("0 apple\n1 red pear\n", ("apple", "red pear")),
+        ("0: apple\n1:\tpear", ("apple", "pear")),
+        ("0\n1\n2\n", ("0", "1", "2")),
+        ("1 euro\n2 euro\n", ("1 euro", "2 euro")),
+        ("0 apple\npear\n", ("0 apple", "pear")),
+        ("0.5 l\n1.5 l\n", ("0.5 l", "1.5 l")),
+        ("10 km/h\n11 km/h\n", ("10 km/h", "11 km/h")),
+    ],
+)
+def test_numbers_that_count_the_labels_are_left_out(text, labels, tmp_path):
+    (tmp_path / "labels.txt").write_text(text)
+    assert manifest.beside(tmp_path / "model.tflite").labels == labels
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 pear\n0 apple\n", "numbers its labels, but not in order. Sort its lines"),
+        ("\n \n", "has no labels. Write one label on each line"),
+        ("apple\napple\n", ": label 'apple' occurs twice"),
+        ("0 apple\n1 apple\n", ": label 'apple' occurs twice"),
+    ],
+)
+def test_a_refused_labels_txt_is_named(text, message, tmp_path):
+    (tmp_path / "labels.txt").write_text(text)
+    with pytest.raises(ManifestError) as refusal:
+        manifest.beside(tmp_path / "model.tflite")
+    assert str(refusal.value).startswith(f"{tmp_path / 'labels.txt'}") and message in str(refusal.value)
 
 
 def test_colour_of_gives_rgb_grayscale_or_an_error():

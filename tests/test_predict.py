@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from PIL import Image
-from tiny_models import mobilenet
+from tiny_models import TinyModel, mobilenet
 
 from block.__main__ import block
 from block.report import predict
@@ -77,15 +77,16 @@ def test_unreadable_photo_is_a_warning_and_the_others_are_drawn(model, tmp_path)
     assert result.stdout.endswith(f"Pictures of 1 photos are in {tmp_path / 'seen'}\n")
 
 
-def test_unusable_models_and_photos_give_a_short_error(model, shared_data, tmp_path):
+def test_unusable_models_and_photos_give_a_short_error(model, tmp_path):
     one = photo(tmp_path / "1.jpg")
     (tmp_path / "empty").mkdir()
     assert "is not a file. Name a .tflite" in run(model.parent, one, "--out", tmp_path / "seen").stderr
     assert "does not exist. Name photos" in run(model, tmp_path / "2.jpg", "--out", tmp_path / "seen").stderr
     assert "is not a TensorFlow Lite model" in run(one, one, "--out", tmp_path / "seen").stderr
     assert "no photos in" in run(model, tmp_path / "empty", "--out", tmp_path / "seen").stderr
-    logits = shared_data / "models" / "classifier_035_96.tflite"
-    assert "gives no probabilities" in run(logits, one, "--out", tmp_path / "seen").stderr
+    floats = tmp_path / "floats.tflite"
+    floats.write_bytes(TinyModel((1, 8, 8, 3), kind="FLOAT32").content(0))
+    assert "input is FLOAT32, not INT8 or UINT8" in run(floats, one, "--out", tmp_path / "seen").stderr
     model.with_name("labels.txt").write_text("one\ntwo\n")
     assert (
         "There are 2 labels (one, two), but the model has 4 classes."
@@ -95,9 +96,8 @@ def test_unusable_models_and_photos_give_a_short_error(model, shared_data, tmp_p
 
 
 def test_answer_below_the_threshold_is_not_sure():
-    sure, unsure = np.array([0.1, 0.9]), np.array([0.45, 0.55])
-    assert predict.label_text(["cat", "dog"], sure, 0.6) == "dog 90%"
-    assert predict.label_text(["cat", "dog"], unsure, 0.6) == "not sure (dog 55%)"
+    assert predict.label_text("dog", 0.9, 0.6) == "dog 90%"
+    assert predict.label_text("dog", 0.55, 0.6) == "not sure (dog 55%)"
 
 
 def grid_model(grid, resize="squash"):
@@ -111,8 +111,10 @@ def grid_model(grid, resize="squash"):
         softmax=None,
         input_shape=(96, 96, 3),
         output_shape=grid.shape,
+        cell_px=8,
     )
-    return BoardModel(lambda _: grid[np.newaxis], meaning)
+    outputs = (np.minimum(grid * 256, 255) - 128).astype(np.int8)
+    return BoardModel(lambda _: outputs[np.newaxis], meaning)
 
 
 def test_objects_are_counted_in_the_text_and_drawn_on_the_original_photo():

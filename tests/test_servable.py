@@ -53,9 +53,58 @@ def test_a_float_model_with_channels_first_is_refused(shared_data):
 
 
 def test_a_float_model_is_refused_with_the_remedy():
-    model = chain()
-    model.tensors[0].type = 0
-    assert "input is FLOAT32, not INT8. Export the model with full int8 quantization" in refusal(model)
+    model = TinyModel((1, 8, 8, 3), kind="FLOAT32")
+    model.pool("MAX", 0, (2, 2), (2, 2))
+    assert "input is FLOAT32, not INT8 or UINT8. Export the model with full int8 quantization" in refusal(model)
+
+
+def test_float_convolutions_between_byte_ends_are_refused_with_the_export_to_choose():
+    model = TinyModel((1, 9, 8, 3))
+    floats = model.operator("DEQUANTIZE", [0], model.tensor((1, 9, 8, 3), kind="FLOAT32"))
+    model.convolution(floats_with_scale(model, floats), 4)
+    message = refusal(model)
+    assert message.startswith(
+        "The model computes in FLOAT32, although its weights are INT8. Export the model with full"
+    )
+    assert "In Teachable Machine choose Export Model > TensorFlow Lite > Quantized" in message
+
+
+def floats_with_scale(model, tensor):
+    model.tensors[tensor].quantization = model.tensors[0].quantization
+    return tensor
+
+
+def test_an_int8_network_with_float_ends_is_refused_with_the_converter_options():
+    model = TinyModel((1, 9, 8, 3), kind="FLOAT32")
+    model.convolution(model.quantize(0, (1 / 255, -128)), 4)
+    assert refusal(model) == (
+        "The model computes in INT8, but takes FLOAT32. Export it again with converter.inference_input_type = "
+        "converter.inference_output_type = tf.int8 (or tf.uint8)."
+    )
+
+
+def test_a_network_in_the_older_uint8_quantization_is_refused():
+    model = TinyModel((1, 9, 8, 3), kind="UINT8", zero_point=0)
+    model.convolution(0, 4)
+    assert "The model computes in UINT8, the quantization of TensorFlow 1" in refusal(model)
+
+
+def test_uint8_is_only_for_the_ends():
+    model = TinyModel((1, 8, 8, 3), kind="UINT8", zero_point=0)
+    model.pool("MAX", 0, (2, 2), (2, 2))
+    assert "'tensor 0' is UINT8, not INT8" in refusal(model)
+
+
+def test_a_zero_point_outside_uint8_is_refused():
+    model = TinyModel((1, 8, 8, 3), kind="UINT8", zero_point=-1)
+    model.convolution(model.quantize(0, (1 / 255, -128)), 4)
+    assert "has a zero point outside uint8" in refusal(model)
+
+
+def test_a_change_of_scale_that_does_not_fit_32_bits_is_refused():
+    model = TinyModel((1, 8, 8, 3))
+    model.quantize(0, (1e-12, 0))
+    assert "the ratio of its scales 3.92e+09 is too large" in refusal(model)
 
 
 def test_an_unknown_operator_is_named_with_its_place():
@@ -81,13 +130,17 @@ def test_dilation_is_refused():
 def test_a_batch_of_two_is_refused():
     model = chain()
     model.tensors[0].shape = [2, 9, 8, 3]
-    assert "batch of exactly one" in refusal(model)
+    assert "Export the model for one image, as with batch_size=1 in Keras' Input" in refusal(model)
 
 
-def test_dynamic_dimensions_are_refused():
+def test_an_open_batch_is_one_image():
+    servable.check(graph.parse(chain().open_batch().content(), "model.tflite"))
+
+
+def test_other_open_dimensions_are_refused_with_the_remedy():
     model = chain()
-    model.tensors[0].shapeSignature = [-1, 9, 8, 3]
-    assert "batch of exactly one" in refusal(model)
+    model.tensors[0].shapeSignature = [-1, -1, -1, 3]
+    assert "without a fixed size. Export the model for images of one size, as with Input((96, 96, 3)" in refusal(model)
 
 
 def test_a_wrong_output_shape_is_refused():

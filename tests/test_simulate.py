@@ -8,6 +8,7 @@ from tiny_models import TinyModel, mobilenet, random_model, run_tflm, with_outpu
 from toolchains import host_compiler, toolchain
 
 from esp32_deploy.compile.compiler import compile_file
+from esp32_deploy.pixels import int8_from_bytes
 from esp32_deploy.verify import patterns, simulate, tflm
 
 SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -106,7 +107,37 @@ def channels_without_weights():
     return model
 
 
+def uint8_ends():
+    model = TinyModel((1, 12, 12, 3), scale=1 / 127.5, zero_point=127, kind="UINT8")
+    image = model.quantize(0, (1 / 127.5, -1))
+    rows = model.convolution(image, 6, (3, 3), (2, 2), activation="RELU6", output=(6 / 255, -128))
+    probabilities = model.softmax(model.dense(model.flatten_open_batch(model.pool("MAX", rows, (2, 2), (2, 2))), 4))
+    model.quantize(probabilities, (1 / 256, 0), "UINT8")
+    return model.open_batch()
+
+
+def changes_of_scale():
+    model = TinyModel((1, 9, 8, 3), kind="UINT8", zero_point=0)
+    image = model.quantize(0, (1 / 200, -100))
+    rows = model.convolution(image, 6, (3, 3))
+    wide = model.quantize(model.convolution(rows, 16), (0.05, 9))
+    narrow = model.convolution(model.convolution(wide, 1, (3, 3), depthwise=True), 6)
+    both = model.add(model.quantize(rows, (0.02, -7)), narrow)
+    model.quantize(model.convolution(model.quantize(both, (0.06, 0)), 3), (0.04, 120), "UINT8")
+    return model
+
+
+def sigmoid_end():
+    model = TinyModel((1, 10, 7, 1))
+    rows = model.sigmoid(model.convolution(0, 5, (3, 3), (2, 2)))
+    model.sigmoid(model.dense(model.mean(rows), 1))
+    return model
+
+
 MODELS = (
+    uint8_ends,
+    changes_of_scale,
+    sigmoid_end,
     channels_without_weights,
     flat_windows,
     head_alone,
@@ -170,6 +201,7 @@ def assert_inner_rows_equal_tflm(path, folder):
     planes = tapped_planes(compiled, image, folder)
     inner = run_tflm(with_outputs(path.read_bytes(), tensors), image)
     for layer, expected in zip(program.layers, inner, strict=True):
+        expected = int8_from_bytes(expected) if expected.dtype == np.uint8 else expected
         np.testing.assert_array_equal(planes[layer.target].reshape(expected.shape), expected, err_msg=layer.name)
 
 

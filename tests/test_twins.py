@@ -12,7 +12,7 @@ from block.measure import decode
 from esp32_deploy import pixels, words
 from esp32_deploy.arduino import library
 from esp32_deploy.arduino.boards import FrameSize
-from esp32_deploy.compile import arithmetic, emit, schedule
+from esp32_deploy.compile import activations, arithmetic, emit, schedule
 from esp32_deploy.compile.compiler import compile_file
 from esp32_deploy.compile.requantize import ExactRequantization, FastRequantization
 from esp32_deploy.verify.simulate import TARGETS_FOLDER
@@ -129,7 +129,7 @@ def model_with_every_operation():
     total = model.add(first, model.convolution(first, 6))
     pooled = model.pool("MAX", model.pad(total, (1, 1), (1, 1)), (2, 2), (2, 2))
     narrow = model.convolution(model.convolution(pooled, 1, (3, 3), depthwise=True), 4)
-    model.softmax(model.dense(model.mean(model.convolution(narrow, 5)), 4))
+    model.softmax(model.quantize(model.dense(model.mean(model.convolution(narrow, 5)), 4), (0.04, 2)))
     return model
 
 
@@ -180,6 +180,8 @@ def test_a_detection_has_the_same_fields_in_the_order_of_an_object():
 @pytest.mark.parametrize(
     ("kernel", "module", "name"),
     [
+        ("softmax", activations, "exponential"),
+        ("softmax", activations, "reciprocal_of_one_plus"),
         ("requantize", arithmetic, "requantize"),
         ("requantize", arithmetic, "rounding_divide"),
         ("requantize", arithmetic, "rounding_multiply_high"),

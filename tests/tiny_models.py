@@ -7,6 +7,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from esp32_deploy.pixels import bytes_from_int8
 from esp32_deploy.verify.tflm import ARENA_BYTES
 
 VERSION = 3
@@ -21,6 +22,10 @@ OPTIONS = {
     "MEAN": "ReducerOptions",
     "RESHAPE": "ReshapeOptions",
     "SOFTMAX": "SoftmaxOptions",
+    "QUANTIZE": "QuantizeOptions",
+    "SHAPE": "ShapeOptions",
+    "STRIDED_SLICE": "StridedSliceOptions",
+    "PACK": "PackOptions",
     "TRANSPOSE": "TransposeOptions",
     "BATCH_MATMUL": "BatchMatMulOptions",
 }
@@ -34,6 +39,8 @@ class TinyModel:
     seed: int = 0
     scale: float = 1 / 255
     zero_point: int = -128
+    kind: str = "INT8"
+    """Type of the input."""
     tensors: list = field(default_factory=list)
     operators: list = field(default_factory=list)
     codes: list = field(default_factory=list)
@@ -42,7 +49,7 @@ class TinyModel:
     def __post_init__(self):
         self.generator = np.random.default_rng(self.seed)
         self.buffers.append(schema.BufferT())
-        self.tensor(self.shape, self.scale, self.zero_point)
+        self.tensor(self.shape, self.scale, self.zero_point, kind=self.kind)
 
     def tensor(self, shape, scale=None, zero_point=0, data=None, kind="INT8", axis=0):
         tensor = schema.TensorT()
@@ -80,8 +87,9 @@ class TinyModel:
         operator = schema.OperatorT()
         operator.opcodeIndex = len(self.codes) - 1
         operator.inputs, operator.outputs = inputs, [output]
-        operator.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[name])
-        operator.builtinOptions = getattr(schema, OPTIONS[name] + "T")()
+        if name in OPTIONS:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, OPTIONS[name])
+            operator.builtinOptions = getattr(schema, OPTIONS[name] + "T")()
         for key, value in options.items():
             assert hasattr(operator.builtinOptions, key), key
             setattr(operator.builtinOptions, key, value)
@@ -157,6 +165,25 @@ class TinyModel:
         target = self.tensor(shape, *self.scale_of(source))
         return self.operator("RESHAPE", [source, self.constant(np.array(shape))], target, newShape=list(shape))
 
+    def flatten_open_batch(self, source):
+        """A Flatten as converters write it for a batch without a fixed size: they compute the shape from the input."""
+        _, height, width, channels = self.shape_of(source)
+        count = height * width * channels
+        shape = self.operator("SHAPE", [source], self.tensor((4,), kind="INT32"))
+        first, end = self.constant(np.array([0])), self.constant(np.array([1]))
+        batch = self.tensor((), kind="INT32")
+        self.operator("STRIDED_SLICE", [shape, first, end, end], batch, shrinkAxisMask=1)
+        pair = self.tensor((2,), kind="INT32")
+        self.operator("PACK", [batch, self.constant(np.array(count))], pair, valuesCount=2)
+        target = self.tensor((1, count), *self.scale_of(source))
+        return self.operator("RESHAPE", [source, pair], target)
+
+    def quantize(self, source, output, kind="INT8"):
+        return self.operator("QUANTIZE", [source], self.tensor(self.shape_of(source), *output, kind=kind))
+
+    def sigmoid(self, source):
+        return self.operator("LOGISTIC", [source], self.tensor(self.shape_of(source), 1 / 256, -128))
+
     def transpose(self, source, axes):
         target = self.tensor([self.shape_of(source)[axis] for axis in axes], *self.scale_of(source))
         return self.operator("TRANSPOSE", [source, self.constant(np.array(axes))], target)
@@ -172,6 +199,13 @@ class TinyModel:
     def softmax(self, source, beta=1.0):
         target = self.tensor(self.shape_of(source), 1 / 256, -128)
         return self.operator("SOFTMAX", [source], target, beta=beta)
+
+    def open_batch(self):
+        """Leaves the batch of all activations open, as Keras does."""
+        for tensor in self.tensors:
+            if tensor.buffer == 0 and tensor.shape and tensor.type != schema.TensorType.INT32:
+                tensor.shapeSignature = [-1, *tensor.shape[1:]]
+        return self
 
     def content(self, *outputs):
         """The bytes of the file. `outputs` are the model's output tensors; the default is that of the last operator."""
@@ -197,11 +231,15 @@ def with_outputs(content, tensors):
 
 
 def run_tflm(content, image):
-    """All outputs of TensorFlow Lite Micro for one int8 image (1, height, width, channels)."""
+    """All outputs of TensorFlow Lite Micro for one int8 image (1, height, width, channels).
+
+    A model with a UINT8 input gets the values + 128.
+    """
     from tflite_micro.python.tflite_micro import runtime
 
     interpreter = runtime.Interpreter.from_bytes(content, arena_size=ARENA_BYTES)
-    interpreter.set_input(image, 0)
+    takes_bytes = interpreter.get_input_details(0)["dtype"] == np.uint8
+    interpreter.set_input(bytes_from_int8(image) if takes_bytes else image, 0)
     interpreter.invoke()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
     return [interpreter.get_output(number) for number in range(len(model.subgraphs[0].outputs))]

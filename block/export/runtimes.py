@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from block.errors import BlockError
+from esp32_deploy.pixels import INT8_OFFSET, int8_from_shares
 from esp32_deploy.verify import tflm
 
 if TYPE_CHECKING:
@@ -69,12 +70,15 @@ def tflite_float32_predict(path: Path) -> Predict:
 
 
 def tflm_predict(path: Path) -> Predict:
-    """Runs the int8 model with TensorFlow Lite Micro's reference kernels. A board computes the same, bit for bit."""
+    """Runs the int8 model with TensorFlow Lite Micro's reference kernels. A board computes the same, bit for bit.
+
+    The model's input is pixel - 128, as on the board.
+    """
     interpreter = tflm_interpreter(path)
-    image_details, output_details = interpreter.get_input_details(0), interpreter.get_output_details(0)
+    details = interpreter.get_output_details(0)
 
     def predict(images: np.ndarray) -> np.ndarray:
-        return dequantize(tflm.invoke(interpreter, quantize(images, image_details)), output_details)
+        return dequantize(tflm.invoke(interpreter, int8_from_shares(images)), details)
 
     return predict
 
@@ -107,21 +111,11 @@ def captured_stderr() -> Iterator[Callable[[], str]]:
             os.close(saved)
 
 
-def quantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """Converts float32 to a tensor's int8: round(value / scale) + zero point, clamped. Halves round to even."""
-    scale, zero_point = _scale_and_zero_point(details)
-    return np.clip(np.rint(values / scale) + zero_point, -128, 127).astype(np.int8)
-
-
 def dequantize(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
-    """Converts a tensor's int8 to float32: (value - zero point) * scale."""
-    scale, zero_point = _scale_and_zero_point(details)
-    return (values.astype(np.float32) - zero_point) * scale
-
-
-def _scale_and_zero_point(details: dict[str, Any]) -> tuple[np.float32, int]:
+    """Converts a tensor's int8, or its uint8 - 128, to float32: (value - zero point) * scale."""
     parameters = details["quantization_parameters"]
-    return np.float32(parameters["scales"][0]), int(parameters["zero_points"][0])
+    zero_point = int(parameters["zero_points"][0]) - (INT8_OFFSET if details["dtype"] == np.uint8 else 0)
+    return (values.astype(np.float32) - zero_point) * np.float32(parameters["scales"][0])
 
 
 def _nchw(images: np.ndarray) -> np.ndarray:

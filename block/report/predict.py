@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from block.photos.prepare import refuse_own_output
 from block.report import drawing
 from block.report.drawing import Mark
 from esp32_deploy import manifest, meaning
-from esp32_deploy.compile import graph
+from esp32_deploy.compile import graph, servable
 from esp32_deploy.files import replacing
 from esp32_deploy.meaning import Meaning
 from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk
-from esp32_deploy.pixels import image_to_input, placement
+from esp32_deploy.pixels import image_to_input, int8_from_bytes, placement
+from esp32_deploy.verify import tflm
+from esp32_deploy.words import SCORE_STEPS
 
 # Smaller photos are enlarged to this size, so that drawn marks do not hide them.
 LEAST_PICTURE_PX = 240
@@ -34,7 +37,8 @@ NOTHING = "nothing found"
 class BoardModel:
     """An int8 model that runs as on the board, and the meaning of its input and output."""
 
-    predict: runtimes.Predict
+    run: Callable[[np.ndarray], np.ndarray]
+    """The network: pixels - 128 (N, H, W, C) int8 -> outputs (N, ...) int8."""
     meaning: Meaning
 
 
@@ -49,23 +53,22 @@ class Answer:
 def load(model: Path, resize: str | None = None, threshold: float | None = None) -> BoardModel:
     """Opens an int8 .tflite with deploy.json and labels.txt from its folder. `resize` and `threshold` override theirs.
 
-    Raises BlockError for a model that is not int8 or that TensorFlow Lite Micro cannot run. Raises DeployError if model
-    and manifest do not fit.
+    Raises BlockError for a model that TensorFlow Lite Micro cannot run. Raises DeployError for one that is not int8, or
+    if model and manifest do not fit.
     """
     if not model.is_file():
         raise BlockError(
             f"{model} is not a file. Name a .tflite file, such as {contract.Outputs(Path('out')).tflite_int8}."
         )
-    content, noted = _read(model), manifest.beside(model)
+    content, noted = graph.read(model), manifest.beside(model)
+    servable.check_ends(content)
     if noted.labels is None:
-        *_, outputs = answer = meaning.image_shape(content.outputs[0])
-        noted = replace(noted, labels=numbered_classes(outputs - 1 if answer[0] * answer[1] > 1 else outputs))
+        noted = replace(noted, labels=numbered_classes(meaning.class_count(content)))
     overrides: dict[str, Any] = {"resize": resize, "threshold": threshold}
     noted = replace(noted, **{name: value for name, value in overrides.items() if value is not None})
     known = meaning.of(content, noted)
-    if known.softmax:
-        raise BlockError(f"{model} gives no probabilities, because it does not end in a softmax. Export it with one.")
-    return BoardModel(runtimes.tflm_predict(model), known)
+    interpreter = runtimes.tflm_interpreter(model)
+    return BoardModel(partial(tflm.invoke, interpreter), known)
 
 
 def answer(model: BoardModel, pixels: np.ndarray) -> Answer:
@@ -73,14 +76,16 @@ def answer(model: BoardModel, pixels: np.ndarray) -> Answer:
     known = model.meaning
     size, _, channels = known.input_shape
     shown = image_to_input(pixels, size, known.resize, channels)
-    probabilities = model.predict(shown[np.newaxis].astype(np.float32) / np.float32(255))[0]
+    outputs = model.run(int8_from_bytes(shown[np.newaxis]))
+    scores = known.scores(outputs)[0] / np.float32(SCORE_STEPS)
     photo = Image.fromarray(pixels)
     times = -(-LEAST_PICTURE_PX // min(photo.size))
     canvas = photo.resize((photo.width * times, photo.height * times), Image.Resampling.NEAREST)
-    if known.decode is None:
-        text = label_text(known.labels, probabilities, known.threshold)
+    if known.decode is None or known.cell_px is None:
+        best = int(known.class_values(outputs)[0].argmax())
+        text = label_text(known.labels[best], float(scores[best]), known.threshold)
         return Answer(text, drawing.captioned(canvas, text))
-    found = decode(probabilities, known.threshold, size // probabilities.shape[0], known.decode)
+    found = decode(scores, known.threshold, known.cell_px, known.decode)
     place = placement(photo.width, photo.height, size, known.resize)
     marks = []
     for one in found:
@@ -92,11 +97,10 @@ def answer(model: BoardModel, pixels: np.ndarray) -> Answer:
     return Answer(text, drawing.with_marks(canvas, marks))
 
 
-def label_text(labels: Sequence[str], probabilities: np.ndarray, threshold: float) -> str:
-    """`apple 93%`, or below the threshold `not sure (apple 41%)`. `probabilities` are (classes,)."""
-    best = int(probabilities.argmax())
-    text = f"{labels[best]} {probabilities[best]:.0%}"
-    return text if probabilities[best] >= threshold else f"{NOT_SURE} ({text})"
+def label_text(label: str, score: float, threshold: float) -> str:
+    """`apple 93%`, or below the threshold `not sure (apple 41%)`."""
+    text = f"{label} {score:.0%}"
+    return text if score >= threshold else f"{NOT_SURE} ({text})"
 
 
 def find_photos(named: Sequence[Path], out: Path) -> list[Path]:
@@ -156,14 +160,3 @@ def _free_name(stem: str, taken: set[str]) -> str:
         name, number = f"{stem}-{number}", number + 1
     taken.add(name.casefold())
     return name
-
-
-def _read(model: Path) -> graph.Graph:
-    content = graph.read(model)
-    image, answer = content.inputs[0], content.outputs[0]
-    if (image.type, answer.type) != ("INT8", "INT8") or len(image.shape) != 4:
-        raise BlockError(
-            f"{model} takes {image.type} of shape {image.shape} and gives {answer.type}. A board needs an int8 model "
-            "for square images. Name one, such as model_quantized_int8_io.tflite."
-        )
-    return content

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from esp32_deploy.errors import DeployError
-from esp32_deploy.pixels import int8_from_bytes
+from esp32_deploy.pixels import int8_from_bytes, int8_from_shares
 from esp32_deploy.verify import patterns
 
 MOST_IMAGES = 4
@@ -58,4 +58,4 @@ def _as_int8(images: np.ndarray) -> np.ndarray:
         return int8_from_bytes(images)
     if not np.issubdtype(images.dtype, np.floating) or images.min() < 0 or images.max() > 1:
         raise SamplesError(f"The samples are {images.dtype}. Float in 0..1, uint8 or int8 is expected.")
-    return int8_from_bytes(np.rint(images * 255))
+    return int8_from_shares(images)

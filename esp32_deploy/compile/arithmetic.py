@@ -150,5 +150,9 @@ class SoftmaxScaling:
 def softmax_scaling(input_scale: float, beta: float) -> SoftmaxScaling:
     """The scaling that brings differences of logits to Q5.26."""
     multiplier = quantize_multiplier(min(beta * input_scale * (1 << SOFTMAX_FRACTION_BITS), float(INT32_MAX)))
-    radius = math.floor(((1 << SOFTMAX_INTEGER_BITS) - 1) * (1 << SOFTMAX_FRACTION_BITS) / 2**multiplier.exponent)
-    return SoftmaxScaling(multiplier, -radius)
+    return SoftmaxScaling(multiplier, -input_radius(SOFTMAX_INTEGER_BITS, multiplier.exponent))
+
+
+def input_radius(integer_bits: int, exponent: int) -> int:
+    """The largest input that stays in `integer_bits` integer bits after a multiplication with this exponent."""
+    return math.floor(((1 << integer_bits) - 1) * (1 << (31 - integer_bits)) / 2**exponent)

@@ -1,9 +1,9 @@
-"""Compiles a .tflite file to C++ in one call: read, check, lower, plan, emit."""
+"""Compiles a .tflite file to C++ in one call: read, fold, check, lower, plan, emit."""
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from esp32_deploy.compile import emit, graph, lower, schedule, servable
+from esp32_deploy.compile import emit, fold, graph, lower, schedule, servable
 from esp32_deploy.compile.graph import Graph
 from esp32_deploy.compile.schedule import Schedule
 
@@ -13,6 +13,7 @@ class Compiled:
     """A compiled model: its graph, its schedule and its C++ source."""
 
     graph: Graph
+    """The operators that are compiled. Those that only compute shapes are left out."""
     schedule: Schedule
     source: emit.Source
     name: str
@@ -35,6 +36,8 @@ def compile_file(path: Path, name: str) -> Compiled:
 
 def compile_graph(model: Graph, name: str) -> Compiled:
     """Compiles a graph, as `compile_file` does."""
-    servable.check(model)
-    plan = schedule.plan(lower.lower(model))
-    return Compiled(model, plan, emit.emit(plan, name, model.file_bytes, f"{name}: the network, run row by row."), name)
+    folded = fold.without_shape_arithmetic(model)
+    servable.check(folded)
+    plan = schedule.plan(lower.lower(folded))
+    source = emit.emit(plan, name, model.file_bytes, f"{name}: the network, run row by row.")
+    return Compiled(folded, plan, source, name)

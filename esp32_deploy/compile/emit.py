@@ -14,7 +14,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from esp32_deploy.compile.arithmetic import SoftmaxScaling
-from esp32_deploy.compile.lower import Addition, Convolution, Layer, Mean
+from esp32_deploy.compile.lower import Addition, Convolution, Layer, Mean, Table
 from esp32_deploy.compile.requantize import ExactRequantization, FastRequantization
 from esp32_deploy.compile.schedule import Place, Schedule, Stage, places, strip_pixels
 
@@ -117,7 +117,7 @@ class _Emitter:
                 layer.window.kernel != (3, 3) or layer.window.stride[1] > 2 for layer in depthwise
             ),
             "pool": not kinds.isdisjoint(("average_pool", "max_pool")),
-            **{kind: kind in kinds for kind in ("convolution", "add", "softmax")},
+            **{kind: kind in kinds for kind in ("convolution", "add", "table", "softmax")},
         }
 
     def add_layer(self, layer: Layer) -> None:
@@ -130,6 +130,7 @@ class _Emitter:
             "max_pool": ("Pool", partial(self.pool, is_average=False)),
             "mean": ("Mean", self.mean),
             "add": ("Addition", self.addition),
+            "table": ("Table", self.table),
             "softmax": ("Softmax", self.softmax),
         }
         if layer.kind in emitters:
@@ -254,6 +255,12 @@ class _Emitter:
                 if step.number == layer.number:
                     return stage.residual(place) == layer.sources[0] != layer.sources[1]
         raise ValueError(f"{layer.name} is in no stage")
+
+    def table(self, layer: Layer) -> str:
+        assert isinstance(layer.parameters, Table)
+        name = f"table_{layer.number}"
+        self.array("uint8_t", name, layer.parameters.values)
+        return initializer(values=name)
 
     def softmax(self, layer: Layer) -> str:
         assert isinstance(layer.parameters, SoftmaxScaling)

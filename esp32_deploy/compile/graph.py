@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from esp32_deploy.errors import DeployError
+from esp32_deploy.pixels import INT8_OFFSET
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
@@ -62,7 +63,7 @@ class Tensor:
     constant_bytes: int
     quantized_axis: int = 0
     is_dynamic: bool = False
-    """Whether a dimension has no fixed size in the file."""
+    """Whether a dimension other than the first, the batch, has no fixed size. An open batch is one image."""
     data: np.ndarray | None = field(default=None, repr=False, compare=False)
     """A constant's values, with the tensor's shape; None for activations and for types not in ARRAY_TYPES."""
     index: int = -1
@@ -72,6 +73,11 @@ class Tensor:
     def is_constant(self) -> bool:
         """Whether the file holds the tensor's values, as for weights and biases. Activations are computed."""
         return self.constant_bytes > 0
+
+    @property
+    def zero_byte(self) -> int:
+        """The zero point of an INT8 or UINT8 tensor as an unsigned byte: int8 + 128."""
+        return self.zero_points[0] + (0 if self.type == "UINT8" else INT8_OFFSET)
 
 
 @dataclass(frozen=True)
@@ -97,6 +103,13 @@ class Operator:
     inputs: tuple[Tensor | None, ...]
     outputs: tuple[Tensor, ...]
     options: Options = Options()
+    number: int = 0
+    """Position in the file's list of operators."""
+
+    @property
+    def place(self) -> str:
+        """Where the operator is, for error messages."""
+        return f"{self.name} (operator {self.number}, {self.outputs[0].name!r})"
 
     @property
     def macs(self) -> int:
@@ -211,7 +224,7 @@ class _Reader:
             zero_points=() if quantization is None else _integers(quantization.ZeroPointAsNumpy()),
             constant_bytes=len(constant),
             quantized_axis=0 if quantization is None else int(quantization.QuantizedDimension()),
-            is_dynamic=any(extent < 0 for extent in _integers(tensor.ShapeSignatureAsNumpy())),
+            is_dynamic=any(extent < 0 for extent in _integers(tensor.ShapeSignatureAsNumpy())[1:]),
             data=_array(constant, type_name, shape, name),
             index=index,
         )
@@ -242,6 +255,7 @@ class _Reader:
             inputs=tuple(_pick(tensors, tensor) if tensor >= 0 else None for tensor in inputs),
             outputs=tuple(_pick(tensors, tensor) for tensor in outputs),
             options=self.options(name, operator),
+            number=index,
         )
 
     def options(self, name: str, operator: Any) -> Options:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from esp32_deploy.compile import arithmetic
+from esp32_deploy.compile import activations, arithmetic
 from esp32_deploy.compile.arithmetic import (
     Multiplier,
     SoftmaxScaling,
@@ -84,6 +84,13 @@ class Mean:
 
 
 @dataclass(frozen=True)
+class Table:
+    """The output byte for each input byte, (256,) uint8."""
+
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
 class Layer:
     """One operation on rows. `sources` and `target` are numbers of planes. `pad` is the byte in cells of padding."""
 
@@ -92,7 +99,7 @@ class Layer:
     operator: int
     """Position, in the graph's list, of the operator whose output the layer computes."""
     kind: str
-    """convolution, pointwise, depthwise, average_pool, max_pool, mean, add, softmax or copy."""
+    """convolution, pointwise, depthwise, average_pool, max_pool, mean, add, table, softmax or copy."""
     name: str
     sources: tuple[int, ...]
     target: int
@@ -101,7 +108,7 @@ class Layer:
     low: int = 0
     high: int = 255
     """With `low`, the limits of a pool's output bytes."""
-    parameters: Convolution | Addition | Mean | SoftmaxScaling | None = None
+    parameters: Convolution | Addition | Mean | Table | SoftmaxScaling | None = None
 
 
 @dataclass(frozen=True)
@@ -141,7 +148,7 @@ class _Lowering:
 
     def program(self) -> Program:
         for number, operator in enumerate(self.graph.operators):
-            self.place = f"{operator.name} (operator {number}, {operator.outputs[0].name!r})"
+            self.place = operator.place
             self.number = number
             LOWERINGS[operator.name](self, operator)
         output = self.values[self.graph.outputs[0].index].plane
@@ -268,7 +275,7 @@ class _Lowering:
         cells = plane.height * plane.width
         source, target = _given(operator.inputs[0]), operator.outputs[0]
         multiplier = arithmetic.mean_multiplier(source.scales[0], target.scales[0], cells)
-        parameters = Mean(multiplier, plane.zero, target.zero_points[0] + INT8_OFFSET)
+        parameters = Mean(multiplier, plane.zero, target.zero_byte)
         window = Window((plane.height, plane.width))
         self.add_layer(operator, "mean", (number,), (1, 1, plane.channels), window, parameters=parameters)
 
@@ -282,6 +289,24 @@ class _Lowering:
         scaling = arithmetic.softmax_scaling(source.scales[0], operator.options.beta)
         shape = (plane.height, plane.width, plane.channels)
         self.add_layer(operator, "softmax", (number,), shape, parameters=scaling)
+
+    def lower_quantize(self, operator: Operator) -> None:
+        """Adds no layer if the bytes stay the same, as between UINT8 and INT8 ends of equal scale."""
+        source, target = _given(operator.inputs[0]), operator.outputs[0]
+        if source.scales == target.scales and source.zero_byte == target.zero_byte:
+            self.values[target.index] = self.values[source.index]
+            return
+        values = (source.scales[0], source.zero_byte, target.scales[0], target.zero_byte)
+        self.add_table(operator, activations.requantization_table(*values))
+
+    def lower_logistic(self, operator: Operator) -> None:
+        source = _given(operator.inputs[0])
+        self.add_table(operator, activations.sigmoid_table(source.scales[0], source.zero_byte))
+
+    def add_table(self, operator: Operator, values: np.ndarray) -> None:
+        number, plane = self.source(operator)
+        shape = (plane.height, plane.width, plane.channels)
+        self.add_layer(operator, "table", (number,), shape, parameters=Table(values))
 
     def lower_reshape(self, operator: Operator) -> None:
         """Adds no layer, because bytes keep their order (rows, columns, channels). Later readers check the shape."""
@@ -301,6 +326,8 @@ LOWERINGS: dict[str, Callable[[_Lowering, Operator], None]] = {
     "AVERAGE_POOL_2D": partial(_Lowering.lower_pool, kind="average_pool"),
     "MAX_POOL_2D": partial(_Lowering.lower_pool, kind="max_pool"),
     "MEAN": _Lowering.lower_mean,
+    "QUANTIZE": _Lowering.lower_quantize,
+    "LOGISTIC": _Lowering.lower_logistic,
     "RESHAPE": _Lowering.lower_reshape,
     "SOFTMAX": _Lowering.lower_softmax,
 }
@@ -308,7 +335,7 @@ LOWERINGS: dict[str, Callable[[_Lowering, Operator], None]] = {
 
 def _plane(tensor: Tensor, shape: tuple[int, ...]) -> Plane:
     height, width, channels = shape if len(shape) == 3 else (1, 1, prod(shape))
-    return Plane(tensor.name, height, width, channels, tensor.zero_points[0] + INT8_OFFSET)
+    return Plane(tensor.name, height, width, channels, tensor.zero_byte)
 
 
 def _given(tensor: Tensor | None) -> Tensor:
@@ -332,7 +359,7 @@ def _limits(operator: Operator) -> tuple[int, int, int]:
     """Lowest and highest output byte of the fused activation, and the output's zero point as a byte."""
     target = operator.outputs[0]
     low, high = activation_range(operator.options.activation, target.scales[0], target.zero_points[0])
-    return low + INT8_OFFSET, high + INT8_OFFSET, target.zero_points[0] + INT8_OFFSET
+    return low + INT8_OFFSET, high + INT8_OFFSET, target.zero_byte
 
 
 def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, factors: list[float]) -> Convolution:
@@ -343,7 +370,7 @@ def _convolution(operator: Operator, weights: np.ndarray, rows: np.ndarray, fact
     multipliers = [quantize_multiplier(factor) for factor in factors]
     if len(multipliers) == 1:
         multipliers *= len(wide)
-    source_zero = _given(operator.inputs[0]).zero_points[0] + INT8_OFFSET
+    source_zero = _given(operator.inputs[0]).zero_byte
     low, high, zero = _limits(operator)
     defined = ExactRequantization(
         bias=bias - source_zero * wide.sum(axis=1),

@@ -24,8 +24,8 @@ SEGMENT_BYTES = 64 * 1024
 """Largest segment, because the free memory of a board lies in pieces."""
 ALIGNMENT_BYTES = 4
 
-ROWWISE = ("pointwise", "add", "softmax")
-IN_PLACE = ("add", "softmax")
+ROWWISE = ("pointwise", "add", "table", "softmax")
+IN_PLACE = ("add", "table", "softmax")
 
 
 @dataclass(frozen=True)

@@ -6,17 +6,30 @@ from math import prod
 
 import numpy as np
 
+from esp32_deploy.compile.activations import SIGMOID_FRACTION_BITS
 from esp32_deploy.compile.arithmetic import FINEST_LOGITS, PROBABILITY_SCALE, PROBABILITY_ZERO_POINT, same_padding
-from esp32_deploy.compile.graph import Graph, GraphError, Operator, Tensor
+from esp32_deploy.compile.graph import CONVOLUTIONS, Graph, GraphError, Operator, Tensor
 
 # Limits above those of any image network for a microcontroller. They stop damaged files from requesting huge memory.
 LARGEST_EXTENT = 4096
 LARGEST_WINDOW = 256
 MOST_OPERATORS = 1024
 
+LARGEST_SCALE_RATIO = 2**20
+"""Of a QUANTIZE: its products must fit 32 bits."""
+
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+BYTE_TYPES = {"INT8": (-128, 127), "UINT8": (0, 255)}
+"""Types of a model's ends, with their limits. A model with UINT8 ends computes in INT8 between two QUANTIZE."""
 
 EXPORT_INT8 = "Export the model with full int8 quantization (representative images, int8 input and int8 output)"
+SET_INT8_ENDS = (
+    "Export it again with converter.inference_input_type = converter.inference_output_type = tf.int8 (or tf.uint8)"
+)
+TEACHABLE_MACHINE = (
+    "In Teachable Machine choose Export Model > TensorFlow Lite > Quantized; its other exports compute in float"
+)
+FIX_BATCH = "Export the model for one image, as with batch_size=1 in Keras' Input"
 EXPORT_NHWC = (
     "Convert the ONNX file with a converter that lays images out as (1, height, width, channels), such as onnx2tf"
 )
@@ -35,24 +48,55 @@ def check(graph: Graph) -> None:
     known = {graph.inputs[0].index}
     if len(graph.operators) > MOST_OPERATORS:
         raise GraphError(f"The model has {len(graph.operators)} operators. At most {MOST_OPERATORS} are supported.")
-    for number, operator in enumerate(graph.operators):
-        place = f"{operator.name} (operator {number}, {operator.outputs[0].name!r})"
-        _check_operator(operator, place, known)
+    for operator in graph.operators:
+        _check_operator(operator, operator.place, known)
         known.add(operator.outputs[0].index)
     if graph.outputs[0].index not in known:
         raise GraphError(f"No operator computes the model's output {graph.outputs[0].name!r}. Export the model again.")
 
 
 def check_ends(graph: Graph) -> None:
-    """Raises GraphError unless a model has one int8 image (1, height, width, channels) as input and one int8 output."""
+    """Raises GraphError unless a model computes in int8, from one image (1, height, width, channels) to one output.
+
+    Input and output are INT8 or UINT8.
+    """
     _check_layout(graph)
+    _check_numbers(graph)
     for what, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         if len(tensors) != 1:
             raise GraphError(f"The model has {len(tensors)} {what}s. Only models with one {what} are supported.")
         tensor = tensors[0]
-        if tensor.type != "INT8":
-            raise GraphError(f"The model's {what} is {tensor.type}, not INT8. {EXPORT_INT8}.")
-        _check_activation(tensor, f"The model's {what}", GraphError)
+        if tensor.type not in BYTE_TYPES:
+            raise GraphError(f"The model's {what} is {tensor.type}, not INT8 or UINT8. {EXPORT_INT8}.")
+        _check_activation(tensor, f"The model's {what}", GraphError, tuple(BYTE_TYPES))
+
+
+def _check_numbers(graph: Graph) -> None:
+    """Raises GraphError unless all convolutions read INT8, and for int8 networks that take or give floats."""
+    computed = {
+        operator.inputs[0].type for operator in graph.operators if operator.name in CONVOLUTIONS and operator.inputs[0]
+    }
+    if "FLOAT32" in computed:
+        weights = {tensor.type for tensor in _weights(graph)}
+        stored = "" if weights == {"FLOAT32"} else f", although its weights are {' and '.join(sorted(weights))}"
+        raise GraphError(f"The model computes in FLOAT32{stored}. {EXPORT_INT8}. {TEACHABLE_MACHINE}.")
+    if "UINT8" in computed:
+        raise GraphError(
+            "The model computes in UINT8, the quantization of TensorFlow 1, which TensorFlow Lite Micro no longer "
+            f"runs. {EXPORT_INT8}."
+        )
+    floats = [
+        what
+        for what, tensors in (("takes", graph.inputs), ("gives", graph.outputs))
+        if any(tensor.type == "FLOAT32" for tensor in tensors)
+    ]
+    if floats and computed == {"INT8"}:
+        raise GraphError(f"The model computes in INT8, but {' and '.join(floats)} FLOAT32. {SET_INT8_ENDS}.")
+
+
+def _weights(graph: Graph) -> list[Tensor]:
+    operators = [operator for operator in graph.operators if operator.name in CONVOLUTIONS]
+    return [weights for operator in operators if (weights := operator.inputs[1]) is not None]
 
 
 def _check_layout(graph: Graph) -> None:
@@ -77,13 +121,14 @@ def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
     if len(operator.inputs) < operands or len(operator.outputs) != 1:
         raise GraphError(f"{place} has {len(operator.inputs)} inputs and {len(operator.outputs)} outputs.")
     activations = 2 if operator.name == "ADD" else 1
+    types = tuple(BYTE_TYPES) if operator.name == "QUANTIZE" else ("INT8",)
     for tensor in operator.inputs[:activations]:
         if tensor is None or tensor.index not in known:
             raise StreamError(f"{place} {_unknown(operator, tensor)}.")
-        _check_activation(tensor, place)
+        _check_activation(tensor, place, types=types)
     if operator.outputs[0].index in known or operator.outputs[0].is_constant:
         raise GraphError(f"{place} writes to a tensor that already has a value. Export the model again.")
-    _check_activation(operator.outputs[0], place)
+    _check_activation(operator.outputs[0], place, types=types)
     if operator.options.activation not in ACTIVATIONS:
         raise StreamError(f"{place} has the fused activation {operator.options.activation}.")
     check_one(operator, place)
@@ -99,16 +144,21 @@ def _unknown(operator: Operator, tensor: Tensor | None) -> str:
     return f"adds {constant}. Only computed planes can be added" if operator.name == "ADD" else f"reads {constant}"
 
 
-def _check_activation(tensor: Tensor, place: str, refusal: type[GraphError] = StreamError) -> None:
+def _check_activation(
+    tensor: Tensor, place: str, refusal: type[GraphError] = StreamError, types: tuple[str, ...] = ("INT8",)
+) -> None:
     """Raises GraphError for an invalid activation tensor, and `refusal` for an unsupported shape."""
-    if tensor.is_dynamic or not tensor.shape or tensor.shape[0] != 1:
+    if tensor.is_dynamic:
         raise GraphError(
-            f"{place}: {tensor.name!r} has the shape {tensor.shape}. Export the model for a batch of exactly one."
+            f"{place}: {tensor.name!r} has dimensions without a fixed size. Export the model for images of one size, "
+            "as with Input((96, 96, 3), batch_size=1) in Keras."
         )
+    if not tensor.shape or tensor.shape[0] != 1:
+        raise GraphError(f"{place}: {tensor.name!r} has the shape {tensor.shape}. {FIX_BATCH}.")
     if not all(1 <= extent <= LARGEST_EXTENT for extent in tensor.shape) or len(tensor.shape) > 4:
         raise refusal(f"{place}: {tensor.name!r} has the shape {tensor.shape}, which is not supported.")
-    if tensor.type != "INT8":
-        raise GraphError(f"{place}: {tensor.name!r} is {tensor.type}, not INT8. {EXPORT_INT8}.")
+    if tensor.type not in types:
+        raise GraphError(f"{place}: {tensor.name!r} is {tensor.type}, not {' or '.join(types)}. {EXPORT_INT8}.")
     if len(tensor.scales) != 1 or len(tensor.zero_points) != 1:
         raise GraphError(f"{place}: {tensor.name!r} has {len(tensor.scales)} scales. One is expected. {EXPORT_INT8}.")
     _check_scales(tensor, place)
@@ -117,8 +167,11 @@ def _check_activation(tensor: Tensor, place: str, refusal: type[GraphError] = St
 def _check_scales(tensor: Tensor, place: str) -> None:
     if not all(math.isfinite(scale) and scale > 0 for scale in tensor.scales):
         raise GraphError(f"{place}: {tensor.name!r} has a scale that is not a positive number. Export the model again.")
-    if not all(-128 <= point <= 127 for point in tensor.zero_points):
-        raise GraphError(f"{place}: {tensor.name!r} has a zero point outside int8. Export the model again.")
+    low, high = BYTE_TYPES[tensor.type]
+    if not all(low <= point <= high for point in tensor.zero_points):
+        raise GraphError(
+            f"{place}: {tensor.name!r} has a zero point outside {tensor.type.lower()}. Export the model again."
+        )
 
 
 def _require_shape(operator: Operator, place: str, expected: tuple[int, ...]) -> None:
@@ -252,18 +305,39 @@ def _check_reshape(operator: Operator, place: str) -> None:
     _check_unchanged_scale(operator, place)
 
 
-def _check_softmax(operator: Operator, place: str) -> None:
+def _check_probabilities(operator: Operator, place: str) -> None:
     _require_shape(operator, place, operator.inputs[0].shape)  # type: ignore[union-attr]
     if (operator.outputs[0].scales, operator.outputs[0].zero_points) != (
         (PROBABILITY_SCALE,),
         (PROBABILITY_ZERO_POINT,),
     ):
         raise GraphError(f"{place}: its output must have scale 1/256 and zero point -128. {EXPORT_INT8}.")
+
+
+def _check_softmax(operator: Operator, place: str) -> None:
+    _check_probabilities(operator, place)
     if not math.isfinite(operator.options.beta) or operator.options.beta <= 0:
         raise GraphError(f"{place} has beta {operator.options.beta}. It must be positive.")
     step = operator.options.beta * operator.inputs[0].scales[0]  # type: ignore[union-attr]
     if step < FINEST_LOGITS:
         raise StreamError(f"{place}: the scale {step:.3g} of its logits is too small for its arithmetic.")
+
+
+def _check_sigmoid(operator: Operator, place: str) -> None:
+    _check_probabilities(operator, place)
+    scale = operator.inputs[0].scales[0]  # type: ignore[union-attr]
+    if scale < 2**-SIGMOID_FRACTION_BITS:
+        raise StreamError(f"{place}: the scale {scale:.3g} of its input is too small for its arithmetic.")
+
+
+def _check_quantize(operator: Operator, place: str) -> None:
+    source, target = operator.inputs[0], operator.outputs[0]
+    _require_shape(operator, place, source.shape)  # type: ignore[union-attr]
+    if source.type == target.type == "UINT8":  # type: ignore[union-attr]
+        raise StreamError(f"{place} changes UINT8 to UINT8, which TensorFlow Lite Micro does not support.")
+    ratio = source.scales[0] / target.scales[0]  # type: ignore[union-attr]
+    if ratio > LARGEST_SCALE_RATIO:
+        raise StreamError(f"{place}: the ratio of its scales {ratio:.3g} is too large for its arithmetic.")
 
 
 # For each operator: its least number of inputs, and its check. `lower.LOWERINGS` has the same operators.
@@ -276,6 +350,8 @@ CHECKS: dict[str, tuple[int, Callable[[Operator, str], None]]] = {
     "AVERAGE_POOL_2D": (1, _check_pool),
     "MAX_POOL_2D": (1, _check_pool),
     "MEAN": (2, _check_mean),
+    "QUANTIZE": (1, _check_quantize),
+    "LOGISTIC": (1, _check_sigmoid),
     "RESHAPE": (1, _check_reshape),
     "SOFTMAX": (1, _check_softmax),
 }

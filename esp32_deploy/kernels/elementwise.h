@@ -1,4 +1,4 @@
-// Operations on single pixels of planar rows: ADD, and SOFTMAX over a pixel's channels.
+// Operations on single pixels of planar rows: ADD, functions of one byte, and SOFTMAX over a pixel's channels.
 #pragma once
 
 #include "pointwise.h"
@@ -57,6 +57,19 @@ inline void add(const Addition& layer, Lines<const uint8_t> x, Lines<const uint8
     }
     x.data += x.pitch;
     y.data += y.pitch;
+    out.data += out.pitch;
+  }
+}
+
+// A function of one byte, such as a change of scale or a sigmoid: its result for each of the 256 bytes.
+struct Table {
+  const uint8_t* values;
+};
+
+inline void look_up(const Table& layer, Lines<const uint8_t> in, Lines<uint8_t> out, size_t pixels, size_t channels) {
+  for (size_t channel = 0; channel < channels; ++channel) {
+    for (size_t p = 0; p < pixels; ++p) out.data[p] = layer.values[in.data[p]];
+    in.data += in.pitch;
     out.data += out.pitch;
   }
 }

@@ -36,7 +36,7 @@ struct Plane {
 };
 
 // `none`: the stage has no window.
-enum class Operation : uint8_t { none, pointwise, depthwise, convolution, pool, mean, copy, add, softmax };
+enum class Operation : uint8_t { none, pointwise, depthwise, convolution, pool, mean, copy, add, table, softmax };
 
 // Where an operation writes: the row of the stage's target plane, or one of two scratch rows.
 enum class Into : uint8_t { target, first_scratch, second_scratch };
@@ -233,6 +233,10 @@ class Stream {
         if constexpr (Uses::add)
           add(*static_cast<const Addition*>(parameters), in, read_row(operation.residual, step), out, stage.width,
               operation.channels);
+        break;
+      case Operation::table:
+        if constexpr (Uses::table)
+          look_up(*static_cast<const Table*>(parameters), in, out, stage.width, operation.channels);
         break;
       case Operation::softmax:
         if constexpr (Uses::softmax)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from esp32_deploy.errors import DeployError
+from esp32_deploy.pixels import bytes_from_int8, int8_from_bytes
 from esp32_deploy.verify import litert
 
 # Much more than any supported network needs.
@@ -93,14 +94,19 @@ def load(model: Path) -> Any:
 
 
 def invoke(interpreter: Any, images: np.ndarray) -> np.ndarray:
-    """Outputs (N, ...) of a loaded interpreter for inputs (N, height, width, channels) of the model's input type."""
+    """Outputs (N, ...) int8 of a loaded interpreter for int8 inputs (N, height, width, channels).
+
+    A model with uint8 ends takes the values + 128, and 128 is subtracted from what it gives.
+    """
+    takes_bytes = interpreter.get_input_details(0)["dtype"] == np.uint8
     outputs = []
-    for image in images:
+    for image in bytes_from_int8(images) if takes_bytes else images:
         # The input must be set before every run, because invoke() reuses its memory.
         interpreter.set_input(image[np.newaxis], 0)
         interpreter.invoke()
         outputs.append(interpreter.get_output(0).copy())
-    return np.concatenate(outputs)
+    joined = np.concatenate(outputs)
+    return int8_from_bytes(joined) if joined.dtype == np.uint8 else joined
 
 
 def _main(model: str, inputs_path: str, outputs_path: str) -> None:

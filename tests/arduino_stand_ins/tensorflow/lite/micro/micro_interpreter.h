@@ -7,7 +7,12 @@
 #include <tensorflow/lite/schema/schema_generated.h>
 
 enum TfLiteStatus { kTfLiteOk, kTfLiteError };
-enum TfLiteType { kTfLiteNoType, kTfLiteFloat32, kTfLiteInt8 = 9 };
+enum TfLiteType { kTfLiteNoType, kTfLiteFloat32, kTfLiteUInt8 = 3, kTfLiteInt8 = 9 };
+
+// The type of the model's ends.
+#ifndef STAND_IN_TYPE
+#define STAND_IN_TYPE kTfLiteInt8
+#endif
 
 struct TfLiteIntArray {
   int size;
@@ -18,6 +23,7 @@ struct TfLiteTensor {
   TfLiteType type;
   union {
     int8_t* int8;
+    uint8_t* uint8;
   } data;
   TfLiteIntArray* dims;
 };
@@ -42,9 +48,9 @@ class MicroInterpreter {
 
   TfLiteStatus AllocateTensors() {
     if (model_ == nullptr || operators_.added == 0 || arena_bytes_ < stand_in_arena_bytes) return kTfLiteError;
-    input_ = {kTfLiteInt8, {reinterpret_cast<int8_t*>(arena_)}, &stand_in_input_shape};
+    input_ = {STAND_IN_TYPE, {reinterpret_cast<int8_t*>(arena_)}, &stand_in_input_shape};
     // As in the real interpreter, the output may overwrite the input.
-    output_ = {kTfLiteInt8, {reinterpret_cast<int8_t*>(arena_)}, &stand_in_output_shape};
+    output_ = {STAND_IN_TYPE, {reinterpret_cast<int8_t*>(arena_)}, &stand_in_output_shape};
     return kTfLiteOk;
   }
 

@@ -14,11 +14,16 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddConv2D() { return add(); }
   TfLiteStatus AddDepthwiseConv2D() { return add(); }
   TfLiteStatus AddFullyConnected() { return add(); }
+  TfLiteStatus AddLogistic() { return add(); }
   TfLiteStatus AddMaxPool2D() { return add(); }
   TfLiteStatus AddMean() { return add(); }
+  TfLiteStatus AddPack() { return add(); }
   TfLiteStatus AddPad() { return add(); }
+  TfLiteStatus AddQuantize() { return add(); }
   TfLiteStatus AddReshape() { return add(); }
+  TfLiteStatus AddShape() { return add(); }
   TfLiteStatus AddSoftmax() { return add(); }
+  TfLiteStatus AddStridedSlice() { return add(); }
   TfLiteStatus AddTranspose() { return add(); }
 
  private:
