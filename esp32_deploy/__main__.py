@@ -183,8 +183,11 @@ def inspect(model: Path, as_json: bool) -> None:
 def verify(model: Path, inputs: int, photos: Path | None, target: str, as_json: bool) -> None:
     """Run the compiled model and TensorFlow Lite Micro on the same inputs and compare every byte.
 
+    A target needs a compiler, and rv32 and xtensa an emulator. If one is missing, the message names the packages.
+
     Example: python -m esp32_deploy verify model_quantized_int8_io.tflite --target rv32
     """
+    simulate.check_tools(simulate.TARGETS[target])
     compiled = compile_file(model, NAME)
     images = patterns.patterns(compiled.input_shape, inputs)
     if photos is not None:

@@ -1,5 +1,6 @@
 import json
 import zipfile
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -9,6 +10,9 @@ from toolchains import toolchain
 
 from esp32_deploy.__main__ import main
 from esp32_deploy.compile import graph
+from esp32_deploy.verify import simulate
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def grid_of_squares():
@@ -81,6 +85,23 @@ def test_verify_counts_identical_outputs(tmp_path):
     result = invoke("verify", write(tmp_path, odd_sizes()), "--inputs", 5, "--json")
     report = json.loads(result.output)
     assert (report["identical"], report["inputs"], report["first_difference"]) == (5, 5, None)
+
+
+@pytest.mark.parametrize("target", list(simulate.TARGETS))
+def test_verify_names_the_packages_of_missing_tools_before_it_runs_anything(target, tmp_path, monkeypatch):
+    monkeypatch.setattr(simulate.shutil, "which", lambda _: None)
+    monkeypatch.setattr("esp32_deploy.verify.tflm.outputs", None)
+    result = invoke("verify", write(tmp_path, odd_sizes()), "--target", target)
+    assert result.exit_code == 1
+    tools = simulate.TARGETS[target]
+    assert result.output.startswith(f"Error: Target {target} lacks {tools.compiler} and {tools.size}")
+    assert f"run: sudo apt-get install {tools.packages}. Or choose --target" in result.output
+
+
+def test_the_page_about_verify_names_the_packages_of_every_target():
+    page = (ROOT / "docs" / "streaming.md").read_text()
+    for target in simulate.TARGETS.values():
+        assert f"| `{target.name}` |" in page and f"`{target.install}`" in page
 
 
 def test_verify_runs_photos_too(shared_data):

@@ -253,7 +253,10 @@ def test_two_models_link_into_one_program(tmp_path):
 def test_a_missing_tool_is_reported_with_its_package(tmp_path):
     compiled = compile_file(write(tmp_path, branches()), "fruit")
     target = replace(simulate.TARGETS["rv32"], compiler="no-such-compiler")
-    with pytest.raises(simulate.SimulationError, match=r"Missing: no-such-compiler.*\. On Debian, install gcc-riscv64"):
+    message = (
+        r"Target rv32 lacks no-such-compiler.*\. On Debian or Ubuntu, run: sudo apt-get install gcc-riscv64.* qemu-"
+    )
+    with pytest.raises(simulate.SimulationError, match=message):
         simulate.simulate(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
 
 
@@ -262,8 +265,10 @@ def test_a_missing_c_library_is_reported_with_its_package(tmp_path):
     host_compiler("gcc")
     # Debian's cross compilers find no standard header without their picolibc package. -nostdinc has the same effect.
     target = replace(simulate.TARGETS["xtensa"], compiler="gcc", flags=("-nostdinc",), runner=())
-    assert target.missing == ["the C library of gcc"]
-    with pytest.raises(simulate.SimulationError, match=r"Missing: the C library of gcc\. .*picolibc-xtensa-lx106-elf"):
+    assert target.missing == ["C++ or the C library of gcc"]
+    with pytest.raises(
+        simulate.SimulationError, match=r"lacks C\+\+ or the C library of gcc\. .*picolibc-xtensa-lx106-elf"
+    ):
         simulate.simulate(compiled, patterns.patterns(compiled.input_shape, 1), target, tmp_path)
 
 

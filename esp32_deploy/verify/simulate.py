@@ -41,6 +41,8 @@ class SimulationError(DeployError):
 class Target:
     """A processor: its compiler with flags, link flags, the command that runs a program, and Debian's packages.
 
+    Packages of emulators are named after their programs, because the real packages differ between releases.
+
     `counts`: the target measures instructions and stack.
     """
 
@@ -55,8 +57,19 @@ class Target:
     @property
     def missing(self) -> list[str]:
         """What this machine lacks: names of programs, or the C library of the compiler."""
-        programs = [program for program in (self.compiler, *self.runner[:1]) if shutil.which(program) is None]
-        return programs or ([] if self._finds_headers() else [f"the C library of {self.compiler}"])
+        needed = (self.compiler, self.size, *self.runner[:1])
+        programs = [program for program in needed if shutil.which(program) is None]
+        return programs or ([] if self._finds_headers() else [f"C++ or the C library of {self.compiler}"])
+
+    @property
+    def size(self) -> str:
+        """The program that tells the sizes of an object file. It comes with the compiler."""
+        return self.compiler.removesuffix("gcc") + "size"
+
+    @property
+    def install(self) -> str:
+        """The command that installs all that the target needs, on Debian and Ubuntu."""
+        return f"apt-get install {self.packages}"
 
     def _finds_headers(self) -> bool:
         # Debian has separate packages for a cross compiler and its C library.
@@ -65,7 +78,7 @@ class Target:
 
 
 TARGETS = {
-    "host": Target("host", "gcc", (), (), (), "gcc g++", counts=False),
+    "host": Target("host", "gcc", (), (), (), "g++", counts=False),
     "rv32": Target(
         "rv32",
         "riscv64-unknown-elf-gcc",
@@ -79,7 +92,7 @@ TARGETS = {
             *("qemu-system-riscv32", "-M", "virt", "-bios", "none", "-nographic", "-monitor", "none"),
             *("-serial", "null", "-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel"),
         ),
-        "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc",
+        "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-riscv32",
     ),
     "xtensa": Target(
         "xtensa",
@@ -90,7 +103,7 @@ TARGETS = {
             *("qemu-system-xtensa", "-M", "sim", "-cpu", "lx106", "-semihosting", "-display", "none"),
             *("-monitor", "none", "-serial", "stdio", "-icount", "shift=0", "-kernel"),
         ),
-        "gcc-xtensa-lx106 binutils-xtensa-lx106 picolibc-xtensa-lx106-elf qemu-system-misc",
+        "gcc-xtensa-lx106 binutils-xtensa-lx106 picolibc-xtensa-lx106-elf qemu-system-xtensa",
     ),
 }
 
@@ -125,10 +138,7 @@ def simulate(
 
     `flags` are passed to the compiler for the model and for the program. Raises SimulationError.
     """
-    if target.missing:
-        raise SimulationError(
-            f"Missing: {' and '.join(target.missing)}. On Debian, install {target.packages}. Or use another target."
-        )
+    check_tools(target)
     name, schedule = compiled.name, compiled.schedule
     write_source(compiled.source, folder)
     model = compile_model(name, target, folder, flags)
@@ -155,6 +165,17 @@ def simulate(
         static_bytes=schedule.bytes + int(lines["object"][0]) + data_bytes,
         flash_bytes=flash_bytes,
     )
+
+
+def check_tools(target: Target) -> None:
+    """Raises SimulationError, which names the packages to install, if this machine lacks a tool of the target."""
+    missing = target.missing
+    if missing:
+        others = " or ".join(f"--target {name}" for name in TARGETS if name != target.name)
+        raise SimulationError(
+            f"Target {target.name} lacks {' and '.join(missing)}. On Debian or Ubuntu, run: sudo {target.install}. Or "
+            f"choose {others}."
+        )
 
 
 @dataclass(frozen=True)
@@ -217,8 +238,7 @@ def compile_model(name: str, target: Target, folder: Path, flags: tuple[str, ...
 
 def object_sizes(path: Path, target: Target) -> tuple[int, int]:
     """Bytes of flash (code and constants) and of RAM in an object file."""
-    size = target.compiler.removesuffix("gcc") + "size"
-    output = subprocess.run([size, str(path)], check=True, capture_output=True, text=True).stdout
+    output = subprocess.run([target.size, str(path)], check=True, capture_output=True, text=True).stdout
     text, data, bss = map(int, output.splitlines()[1].split()[:3])
     return text + data, data + bss
 
