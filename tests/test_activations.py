@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_models import TinyModel, run_tflm
 
-from esp32_deploy.compile import activations
+from esp32_deploy.compile import activations, graph
 from esp32_deploy.compile.arithmetic import softmax_scaling
+from esp32_deploy.compile.lower import lower
 from esp32_deploy.pixels import bytes_from_int8
 
 ALL_BYTES = np.arange(-128, 128, dtype=np.int8).reshape(1, 1, 256, 1)
@@ -61,6 +62,22 @@ def test_softmax_equals_tflm(scale, channels, seed):
     model.softmax(0)
     found = activations.softmax(bytes_from_int8(logits), softmax_scaling(float(np.float32(scale)), 1.0))
     np.testing.assert_array_equal(found.ravel(), as_bytes(run_tflm(model.content(), logits)[0]))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from(["ADD", "MUL"]),
+    st.booleans(),
+    st.sampled_from(["NONE", "RELU", "RELU6", "RELU_N1_TO_1"]),
+    st.tuples(*[st.floats(0.001, 1)] * 3),
+    st.tuples(*[st.integers(-128, 127)] * 4),
+)
+def test_a_constant_equals_tflm_for_every_byte(name, is_first, activation, scales, points):
+    model = TinyModel((1, 1, 256, 1), scale=scales[0], zero_point=points[0])
+    constant = model.scalar(points[3], scales[1], points[1])
+    model.with_scalar(name, 0, constant, (scales[2], points[2]), activation, is_first=is_first)
+    (layer,) = lower(graph.parse(model.content(), "model.tflite")).layers
+    np.testing.assert_array_equal(layer.parameters.values, as_bytes(run_tflm(model.content(), ALL_BYTES)[0]))
 
 
 @pytest.mark.parametrize("integer_bits", [4, 5])

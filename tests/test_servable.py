@@ -112,9 +112,9 @@ def test_an_unknown_operator_is_named_with_its_place():
     model.operator("TRANSPOSE", [0, model.constant(np.array([0, 2, 1, 3]))], model.tensor((1, 4, 4, 3), 0.1, 0))
     assert "channels first" in refusal(model)
     model = chain()
-    model.codes[4].builtinCode = model.codes[4].deprecatedBuiltinCode = 18  # MUL
+    model.codes[4].builtinCode = model.codes[4].deprecatedBuiltinCode = 41  # SUB
     assert refusal(model).startswith(
-        "The model cannot be streamed: MUL (operator 4, 'tensor 13') is not supported. Supported are: CONV_2D,"
+        "The model cannot be streamed: SUB (operator 4, 'tensor 13') is not supported. Supported are: CONV_2D,"
     )
     with pytest.raises(servable.StreamError):
         servable.check(graph.parse(model.content(), "model.tflite"))
@@ -169,6 +169,29 @@ def test_reading_a_constant_plane_is_refused_by_name():
     model.convolution(0, 3)
     model.convolution(plane, 3)
     assert "reads the constant plane 'tensor 1' of shape (1, 6, 6, 3)" in refusal(model)
+
+
+def test_multiplying_two_planes_is_refused():
+    model = TinyModel((1, 6, 6, 3))
+    model.operator("MUL", [0, model.convolution(0, 3)], model.tensor((1, 6, 6, 3), 0.1, 0))
+    assert "multiplies two planes. Only a plane and a single constant can be multiplied" in refusal(model)
+
+
+@pytest.mark.parametrize(
+    ("scales", "message"),
+    [((), "INT8 with 0 scales. INT8 with one scale is expected"), ((1e6,), "the ratio of its scales 3.92e+05 is too")],
+)
+def test_constants_that_cannot_be_multiplied_are_refused(scales, message):
+    model = TinyModel((1, 6, 6, 3))
+    constant = model.scalar(7, scales[0] if scales else None)
+    model.with_scalar("MUL", 0, constant, (0.01, 0))
+    assert message in refusal(model)
+
+
+def test_an_operator_of_constants_is_refused():
+    model = TinyModel((1, 6, 6, 3))
+    model.operator("ADD", [model.scalar(1, 1), model.scalar(2, 1)], model.tensor((1, 1), 1, 0))
+    assert "reads only constants" in refusal(model)
 
 
 def test_two_outputs_are_refused():

@@ -134,7 +134,19 @@ def sigmoid_end():
     return model
 
 
+def rescaling():
+    model = TinyModel((1, 9, 8, 3), scale=1, zero_point=-128)
+    image = model.with_scalar("MUL", 0, model.scalar(127, 3.1e-5, -128), (0.012, -43))
+    image = model.with_scalar("ADD", image, model.scalar(-128, 1 / 255, 127), (1 / 127.5, -1), is_first=True)
+    rows = model.convolution(image, 6, (3, 3))
+    rows = model.with_scalar("ADD", rows, model.scalar(60, 0.05), (0.04, -20), "RELU6")
+    rows = model.with_scalar("MUL", rows, model.scalar(-90, 0.01), (0.05, 100), "RELU_N1_TO_1", is_first=True)
+    model.dense(model.mean(rows, keep_dims=False), 3)
+    return model
+
+
 MODELS = (
+    rescaling,
     uint8_ends,
     changes_of_scale,
     sigmoid_end,

@@ -16,6 +16,7 @@ OPTIONS = {
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "ADD": "AddOptions",
+    "MUL": "MulOptions",
     "PAD": "PadOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
@@ -141,6 +142,16 @@ class TinyModel:
         target = self.tensor(self.shape_of(first), *output)
         code = getattr(schema.ActivationFunctionType, activation)
         return self.operator("ADD", [first, second], target, fusedActivationFunction=code)
+
+    def scalar(self, value, scale, zero_point=0):
+        return self.tensor((), scale, zero_point, np.array(value, np.int8))
+
+    def with_scalar(self, name, source, scalar, output, activation="NONE", *, is_first=False):
+        """ADD or MUL of a plane and a constant, in this order or the other one."""
+        code = getattr(schema.ActivationFunctionType, activation)
+        operands = [scalar, source] if is_first else [source, scalar]
+        target = self.tensor(self.shape_of(source), *output)
+        return self.operator(name, operands, target, fusedActivationFunction=code)
 
     def pad(self, source, rows, columns):
         paddings = np.array([(0, 0), rows, columns, (0, 0)])

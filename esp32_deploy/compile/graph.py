@@ -26,6 +26,7 @@ OPTIONS_TABLES = {
     "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions",
     "FULLY_CONNECTED": "FullyConnectedOptions",
     "ADD": "AddOptions",
+    "MUL": "MulOptions",
     "AVERAGE_POOL_2D": "Pool2DOptions",
     "MAX_POOL_2D": "Pool2DOptions",
     "MEAN": "ReducerOptions",
@@ -75,6 +76,11 @@ class Tensor:
         return self.constant_bytes > 0
 
     @property
+    def is_scalar(self) -> bool:
+        """Whether the tensor is a constant with a single value."""
+        return self.data is not None and self.data.size == 1
+
+    @property
     def zero_byte(self) -> int:
         """The zero point of an INT8 or UINT8 tensor as an unsigned byte: int8 + 128."""
         return self.zero_points[0] + (0 if self.type == "UINT8" else INT8_OFFSET)
@@ -105,6 +111,13 @@ class Operator:
     options: Options = Options()
     number: int = 0
     """Position in the file's list of operators."""
+
+    @property
+    def planes(self) -> tuple[Tensor | None, ...]:
+        """The inputs that are activations. The first one, and for ADD and MUL the second one; single constants not."""
+        if self.name not in ("ADD", "MUL"):
+            return self.inputs[:1]
+        return tuple(tensor for tensor in self.inputs[:2] if tensor is None or not tensor.is_scalar)
 
     @property
     def place(self) -> str:

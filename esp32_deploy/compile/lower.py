@@ -31,7 +31,7 @@ from esp32_deploy.compile.requantize import (
     search_add,
 )
 from esp32_deploy.compile.servable import StreamError
-from esp32_deploy.pixels import INT8_OFFSET
+from esp32_deploy.pixels import INT8_OFFSET, bytes_from_int8
 
 
 @dataclass(frozen=True)
@@ -237,16 +237,24 @@ class _Lowering:
         self.add_layer(operator, "convolution", (number,), (1, 1, len(weights)), window, parameters=parameters)
 
     def lower_add(self, operator: Operator) -> None:
+        if len(operator.planes) == 1:
+            operands = [_byte_values(tensor) for tensor in operator.inputs[:2]]
+            self.add_table(operator, _exact_add(operator)(*operands))
+            return
         (first, first_plane), (second, second_plane) = self.source(operator, 0), self.source(operator, 1)
         shapes = {(plane.height, plane.width, plane.channels) for plane in (first_plane, second_plane)}
         if len(shapes) > 1:
             raise StreamError(f"{self.place} adds tensors that were reshaped differently.")
-        low, high, zero = _limits(operator)
-        scales = [_given(tensor).scales[0] for tensor in operator.inputs[:2]]
-        scaling = arithmetic.add_scaling(scales[0], scales[1], operator.outputs[0].scales[0])
-        exact = ExactAdd(scaling, first_plane.zero, second_plane.zero, zero, low, high)
+        exact = _exact_add(operator)
         parameters = Addition(exact, search_add(exact))
         self.add_layer(operator, "add", (first, second), shapes.pop(), parameters=parameters)
+
+    def lower_mul(self, operator: Operator) -> None:
+        first, second = (_given(tensor) for tensor in operator.inputs[:2])
+        low, high, zero = _limits(operator)
+        multiplier = quantize_multiplier(first.scales[0] * second.scales[0] / operator.outputs[0].scales[0])
+        products = (_byte_values(first) - first.zero_byte) * (_byte_values(second) - second.zero_byte)
+        self.add_table(operator, np.clip(arithmetic.requantize(products, multiplier) + zero, low, high))
 
     def lower_pad(self, operator: Operator) -> None:
         number, plane = self.image(operator)
@@ -304,9 +312,10 @@ class _Lowering:
         self.add_table(operator, activations.sigmoid_table(source.scales[0], source.zero_byte))
 
     def add_table(self, operator: Operator, values: np.ndarray) -> None:
-        number, plane = self.source(operator)
+        """Adds a layer that replaces each byte of the operator's only plane by one of `values`, (256,)."""
+        number, plane = self.source(operator, operator.inputs.index(operator.planes[0]))
         shape = (plane.height, plane.width, plane.channels)
-        self.add_layer(operator, "table", (number,), shape, parameters=Table(values))
+        self.add_layer(operator, "table", (number,), shape, parameters=Table(values.astype(np.uint8)))
 
     def lower_reshape(self, operator: Operator) -> None:
         """Adds no layer, because bytes keep their order (rows, columns, channels). Later readers check the shape."""
@@ -322,6 +331,7 @@ LOWERINGS: dict[str, Callable[[_Lowering, Operator], None]] = {
     "DEPTHWISE_CONV_2D": _Lowering.lower_depthwise_conv_2d,
     "FULLY_CONNECTED": _Lowering.lower_fully_connected,
     "ADD": _Lowering.lower_add,
+    "MUL": _Lowering.lower_mul,
     "PAD": _Lowering.lower_pad,
     "AVERAGE_POOL_2D": partial(_Lowering.lower_pool, kind="average_pool"),
     "MAX_POOL_2D": partial(_Lowering.lower_pool, kind="max_pool"),
@@ -349,6 +359,19 @@ def _constant(tensor: Tensor | None) -> np.ndarray:
     if data is None:
         raise StreamError(f"{_given(tensor).name!r} must be a constant.")
     return data
+
+
+def _byte_values(tensor: Tensor | None) -> np.ndarray:
+    """All bytes that an operand can have: (1,) for a constant, (256,) for a plane."""
+    constant = _given(tensor).data
+    return activations.BYTES if constant is None else bytes_from_int8(constant).reshape(1).astype(np.int64)
+
+
+def _exact_add(operator: Operator) -> ExactAdd:
+    first, second = (_given(tensor) for tensor in operator.inputs[:2])
+    low, high, zero = _limits(operator)
+    scaling = arithmetic.add_scaling(first.scales[0], second.scales[0], operator.outputs[0].scales[0])
+    return ExactAdd(scaling, first.zero_byte, second.zero_byte, zero, low, high)
 
 
 def _scales(operator: Operator) -> tuple[float, tuple[float, ...], float]:

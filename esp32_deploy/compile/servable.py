@@ -16,7 +16,9 @@ LARGEST_WINDOW = 256
 MOST_OPERATORS = 1024
 
 LARGEST_SCALE_RATIO = 2**20
-"""Of a QUANTIZE: its products must fit 32 bits."""
+"""Of a QUANTIZE. Products with bytes must fit 32 bits."""
+LARGEST_PRODUCT_RATIO = 2**14
+"""Of a MUL: the scales of its inputs over that of its output. Products with two bytes must fit 32 bits."""
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
 BYTE_TYPES = {"INT8": (-128, 127), "UINT8": (0, 255)}
@@ -120,9 +122,10 @@ def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
     operands, check_one = checks
     if len(operator.inputs) < operands or len(operator.outputs) != 1:
         raise GraphError(f"{place} has {len(operator.inputs)} inputs and {len(operator.outputs)} outputs.")
-    activations = 2 if operator.name == "ADD" else 1
+    if not operator.planes:
+        raise StreamError(f"{place} reads only constants.")
     types = tuple(BYTE_TYPES) if operator.name == "QUANTIZE" else ("INT8",)
-    for tensor in operator.inputs[:activations]:
+    for tensor in operator.planes:
         if tensor is None or tensor.index not in known:
             raise StreamError(f"{place} {_unknown(operator, tensor)}.")
         _check_activation(tensor, place, types=types)
@@ -254,10 +257,33 @@ def _check_dense(operator: Operator, place: str) -> None:
 
 
 def _check_add(operator: Operator, place: str) -> None:
-    first, second = (tensor.shape for tensor in operator.inputs[:2] if tensor is not None)
-    if first != second:
-        raise StreamError(f"{place} adds the shapes {first} and {second}. Only equal shapes are supported.")
+    first, *others = (tensor.shape for tensor in operator.planes if tensor is not None)
+    if others not in ([first], []):
+        raise StreamError(f"{place} adds the shapes {first} and {others[0]}. Only equal shapes are supported.")
+    _check_scalars(operator, place)
     _require_shape(operator, place, first)
+
+
+def _check_multiply(operator: Operator, place: str) -> None:
+    if len(operator.planes) > 1:
+        raise StreamError(f"{place} multiplies two planes. Only a plane and a single constant can be multiplied.")
+    _check_scalars(operator, place)
+    _require_shape(operator, place, operator.planes[0].shape)  # type: ignore[union-attr]
+    first, second = (tensor.scales[0] for tensor in operator.inputs[:2] if tensor is not None)
+    ratio = first * second / operator.outputs[0].scales[0]
+    if ratio > LARGEST_PRODUCT_RATIO:
+        raise StreamError(f"{place}: the ratio of its scales {ratio:.3g} is too large for its arithmetic.")
+
+
+def _check_scalars(operator: Operator, place: str) -> None:
+    for tensor in operator.inputs[:2]:
+        if tensor is not None and tensor.is_scalar:
+            if tensor.type != "INT8" or len(tensor.scales) != 1 or len(tensor.zero_points) != 1:
+                raise GraphError(
+                    f"{place}: the constant {tensor.name!r} is {tensor.type} with {len(tensor.scales)} scales. INT8 "
+                    f"with one scale is expected. {EXPORT_INT8}."
+                )
+            _check_scales(tensor, place)
 
 
 def _check_pool(operator: Operator, place: str) -> None:
@@ -346,6 +372,7 @@ CHECKS: dict[str, tuple[int, Callable[[Operator, str], None]]] = {
     "DEPTHWISE_CONV_2D": (2, _check_depthwise),
     "FULLY_CONNECTED": (2, _check_dense),
     "ADD": (2, _check_add),
+    "MUL": (2, _check_multiply),
     "PAD": (2, _check_pad),
     "AVERAGE_POOL_2D": (1, _check_pool),
     "MAX_POOL_2D": (1, _check_pool),
@@ -358,5 +385,5 @@ CHECKS: dict[str, tuple[int, Callable[[Operator, str], None]]] = {
 
 STREAMED = frozenset(CHECKS)
 """Operators that the streaming compiler supports."""
-INTERPRETED = frozenset(("BATCH_MATMUL", "MUL", "TRANSPOSE"))
+INTERPRETED = frozenset(("BATCH_MATMUL", "TRANSPOSE"))
 """Operators of self-attention, which only TensorFlow Lite Micro's interpreter runs."""
