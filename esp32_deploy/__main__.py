@@ -13,10 +13,9 @@ from esp32_deploy import photos as photo_files
 from esp32_deploy.arduino import library, recording
 from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.compile import graph as graphs
-from esp32_deploy.compile import servable
 from esp32_deploy.compile.compiler import compile_file, compile_graph
-from esp32_deploy.compile.graph import Graph
-from esp32_deploy.compile.servable import StreamError
+from esp32_deploy.compile.ends import check_ends
+from esp32_deploy.compile.graph import Graph, StreamError
 from esp32_deploy.errors import DeployError, unexpected
 from esp32_deploy.pixels import RESIZE_MODES
 from esp32_deploy.verify import inspection, patterns, simulate, tflm
@@ -152,7 +151,7 @@ def inspect(model: Path, as_json: bool) -> None:
     Example: python -m esp32_deploy inspect model_quantized_int8_io.tflite
     """
     graph = graphs.read(model)
-    servable.check_ends(graph)
+    check_ends(graph)
     arena_bytes = _arena_bytes(model, graph)
     try:
         report = inspection.report(compile_graph(graph, NAME), arena_bytes)

@@ -98,7 +98,7 @@ class Meaning:
 
 
 def of(graph: Graph, manifest: Manifest) -> Meaning:
-    """The meaning of a graph that `servable.check_ends` accepted. Raises MeaningError if the two do not fit."""
+    """The meaning of a graph that `ends.check_ends` accepted. Raises MeaningError if the two do not fit."""
     height, width, channels = input_shape = image_shape(graph.inputs[0])
     if height != width or channels not in COLOUR_CHANNELS.values():
         raise MeaningError(

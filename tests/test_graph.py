@@ -2,7 +2,7 @@ import pytest
 
 from block.measure import footprint
 from esp32_deploy.compile import graph
-from esp32_deploy.compile.servable import StreamError
+from esp32_deploy.compile.graph import StreamError
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def test_an_unknown_operator_is_named_with_its_place():
     assert refusal(model).startswith(
         "The model cannot be streamed: SUB (operator 4, 'tensor 13') is not supported. Supported are: CONV_2D,"
     )
-    with pytest.raises(servable.StreamError):
+    with pytest.raises(graph.StreamError):
         servable.check(graph.parse(model.content(), "model.tflite"))
 
 

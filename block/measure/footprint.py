@@ -7,7 +7,7 @@ from typing import Any
 from esp32_deploy import meaning
 from esp32_deploy.arduino import boards, library
 from esp32_deploy.compile import compiler, graph
-from esp32_deploy.compile.servable import StreamError
+from esp32_deploy.compile.graph import StreamError
 from esp32_deploy.verify import inspection, tflm
 
 # namespace of code that is compiled only for measuring

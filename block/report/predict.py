@@ -19,7 +19,8 @@ from block.photos.prepare import refuse_own_output
 from block.report import drawing
 from block.report.drawing import Mark
 from esp32_deploy import manifest, meaning
-from esp32_deploy.compile import graph, servable
+from esp32_deploy.compile import graph
+from esp32_deploy.compile.ends import check_ends
 from esp32_deploy.files import replacing
 from esp32_deploy.meaning import Meaning
 from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk
@@ -61,7 +62,7 @@ def load(model: Path, resize: str | None = None, threshold: float | None = None)
             f"{model} is not a file. Name a .tflite file, such as {contract.Outputs(Path('out')).tflite_int8}."
         )
     content, noted = graph.read(model), manifest.beside(model)
-    servable.check_ends(content)
+    check_ends(content)
     if noted.labels is None:
         noted = replace(noted, labels=numbered_classes(meaning.class_count(content)))
     overrides: dict[str, Any] = {"resize": resize, "threshold": threshold}

@@ -20,11 +20,11 @@ from esp32_deploy import meaning
 from esp32_deploy.arduino import boards, recording, rules
 from esp32_deploy.arduino.boards import BOARDS
 from esp32_deploy.arduino.rules import LibraryError
-from esp32_deploy.compile import compiler, emit, servable
+from esp32_deploy.compile import compiler, emit
 from esp32_deploy.compile import graph as graphs
 from esp32_deploy.compile.compiler import Compiled
-from esp32_deploy.compile.graph import Graph, GraphError
-from esp32_deploy.compile.servable import StreamError
+from esp32_deploy.compile.ends import check_ends
+from esp32_deploy.compile.graph import Graph, GraphError, StreamError
 from esp32_deploy.files import replacing
 from esp32_deploy.manifest import Manifest
 from esp32_deploy.meaning import Meaning
@@ -102,7 +102,7 @@ def package(
         raise LibraryError(f"Board {board!r} is not known. Choose from {', '.join(BOARDS)}.")
     content = model.read_bytes()
     graph = graphs.parse(content, str(model))
-    servable.check_ends(graph)
+    check_ends(graph)
     known = manifests.beside(model) if manifest is None else manifest
     meant = meaning.of(graph, known)
     name = known.name or DEFAULT_NAME

@@ -51,6 +51,13 @@ class GraphError(DeployError):
     """The file is not a TensorFlow Lite model, is damaged, or holds an unsupported model."""
 
 
+class StreamError(GraphError):
+    """The streaming compiler does not support the model, but TensorFlow Lite Micro may run it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The model cannot be streamed: {reason}")
+
+
 @dataclass(frozen=True)
 class Tensor:
     """One tensor: shape in NHWC order, type such as INT8, scales and zero points (empty for float)."""

@@ -20,7 +20,7 @@ from esp32_deploy.compile.arithmetic import (
     quantize_multiplier,
     same_padding,
 )
-from esp32_deploy.compile.graph import Graph, GraphError, Operator, Tensor
+from esp32_deploy.compile.graph import Graph, GraphError, Operator, StreamError, Tensor
 from esp32_deploy.compile.requantize import (
     ExactAdd,
     ExactRequantization,
@@ -30,7 +30,6 @@ from esp32_deploy.compile.requantize import (
     search,
     search_add,
 )
-from esp32_deploy.compile.servable import StreamError
 from esp32_deploy.pixels import INT8_OFFSET, bytes_from_int8
 
 

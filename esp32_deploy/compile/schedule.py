@@ -12,8 +12,8 @@ The head computes eight channels at a time. The wide plane then keeps kernel - s
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from esp32_deploy.compile.graph import StreamError
 from esp32_deploy.compile.lower import Convolution, Layer, Program, Window
-from esp32_deploy.compile.servable import StreamError
 
 GROUP_CHANNELS = 8
 """Channels of a head that are computed at a time. kernels/stream.h has the same constant."""

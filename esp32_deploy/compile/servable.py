@@ -1,4 +1,4 @@
-"""Checks whether a graph is supported. Errors name the operator, its place and the remedy."""
+"""Checks whether a graph can be compiled. Errors name the operator, its place and the remedy."""
 
 import math
 from collections.abc import Callable
@@ -8,10 +8,10 @@ import numpy as np
 
 from esp32_deploy.compile.activations import SIGMOID_FRACTION_BITS
 from esp32_deploy.compile.arithmetic import FINEST_LOGITS, PROBABILITY_SCALE, PROBABILITY_ZERO_POINT, same_padding
-from esp32_deploy.compile.graph import CONVOLUTIONS, Graph, GraphError, Operator, Tensor
+from esp32_deploy.compile.ends import BYTE_TYPES, EXPORT_INT8, check_activation, check_ends, check_scales
+from esp32_deploy.compile.graph import Graph, GraphError, Operator, StreamError, Tensor
 
 # Limits above those of any image network for a microcontroller. They stop damaged files from requesting huge memory.
-LARGEST_EXTENT = 4096
 LARGEST_WINDOW = 256
 MOST_OPERATORS = 1024
 
@@ -21,27 +21,6 @@ LARGEST_PRODUCT_RATIO = 2**14
 """Of a MUL: the scales of its inputs over that of its output. Products with two bytes must fit 32 bits."""
 
 ACTIVATIONS = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
-BYTE_TYPES = {"INT8": (-128, 127), "UINT8": (0, 255)}
-"""Types of a model's ends, with their limits. A model with UINT8 ends computes in INT8 between two QUANTIZE."""
-
-EXPORT_INT8 = "Export the model with full int8 quantization (representative images, int8 input and int8 output)"
-SET_INT8_ENDS = (
-    "Export it again with converter.inference_input_type = converter.inference_output_type = tf.int8 (or tf.uint8)"
-)
-TEACHABLE_MACHINE = (
-    "In Teachable Machine choose Export Model > TensorFlow Lite > Quantized; its other exports compute in float"
-)
-FIX_BATCH = "Export the model for one image, as with batch_size=1 in Keras' Input"
-EXPORT_NHWC = (
-    "Convert the ONNX file with a converter that lays images out as (1, height, width, channels), such as onnx2tf"
-)
-
-
-class StreamError(GraphError):
-    """The streaming compiler does not support the model, but TensorFlow Lite Micro may run it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"The model cannot be streamed: {reason}")
 
 
 def check(graph: Graph) -> None:
@@ -57,64 +36,6 @@ def check(graph: Graph) -> None:
         raise GraphError(f"No operator computes the model's output {graph.outputs[0].name!r}. Export the model again.")
 
 
-def check_ends(graph: Graph) -> None:
-    """Raises GraphError unless a model computes in int8, from one image (1, height, width, channels) to one output.
-
-    Input and output are INT8 or UINT8.
-    """
-    _check_layout(graph)
-    _check_numbers(graph)
-    for what, tensors in (("input", graph.inputs), ("output", graph.outputs)):
-        if len(tensors) != 1:
-            raise GraphError(f"The model has {len(tensors)} {what}s. Only models with one {what} are supported.")
-        tensor = tensors[0]
-        if tensor.type not in BYTE_TYPES:
-            raise GraphError(f"The model's {what} is {tensor.type}, not INT8 or UINT8. {EXPORT_INT8}.")
-        _check_activation(tensor, f"The model's {what}", GraphError, tuple(BYTE_TYPES))
-
-
-def _check_numbers(graph: Graph) -> None:
-    """Raises GraphError unless all convolutions read INT8, and for int8 networks that take or give floats."""
-    computed = {
-        operator.inputs[0].type for operator in graph.operators if operator.name in CONVOLUTIONS and operator.inputs[0]
-    }
-    if "FLOAT32" in computed:
-        weights = {tensor.type for tensor in _weights(graph)}
-        stored = "" if weights == {"FLOAT32"} else f", although its weights are {' and '.join(sorted(weights))}"
-        raise GraphError(f"The model computes in FLOAT32{stored}. {EXPORT_INT8}. {TEACHABLE_MACHINE}.")
-    if "UINT8" in computed:
-        raise GraphError(
-            "The model computes in UINT8, the quantization of TensorFlow 1, which TensorFlow Lite Micro no longer "
-            f"runs. {EXPORT_INT8}."
-        )
-    floats = [
-        what
-        for what, tensors in (("takes", graph.inputs), ("gives", graph.outputs))
-        if any(tensor.type == "FLOAT32" for tensor in tensors)
-    ]
-    if floats and computed == {"INT8"}:
-        raise GraphError(f"The model computes in INT8, but {' and '.join(floats)} FLOAT32. {SET_INT8_ENDS}.")
-
-
-def _weights(graph: Graph) -> list[Tensor]:
-    operators = [operator for operator in graph.operators if operator.name in CONVOLUTIONS]
-    return [weights for operator in operators if (weights := operator.inputs[1]) is not None]
-
-
-def _check_layout(graph: Graph) -> None:
-    shape = graph.inputs[0].shape if graph.inputs else ()
-    is_channels_first = len(shape) == 4 and shape[1] in (1, 3) and shape[3] not in (1, 3)
-    is_transposed = any(operator.name == "TRANSPOSE" for operator in graph.operators[:1])
-    if is_channels_first or is_transposed:
-        is_float = graph.inputs[0].type == "FLOAT32"
-        raise GraphError(
-            f"The model's input {shape} is laid out with the channels first (NCHW). {EXPORT_NHWC}."
-            + (f" The input is also in float. {EXPORT_INT8}." if is_float else "")
-        )
-    if len(shape) != 4:
-        raise GraphError(f"The model's input has the shape {shape}. Images (1, height, width, channels) are supported.")
-
-
 def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
     checks = CHECKS.get(operator.name)
     if checks is None:
@@ -128,10 +49,10 @@ def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
     for tensor in operator.planes:
         if tensor is None or tensor.index not in known:
             raise StreamError(f"{place} {_unknown(operator, tensor)}.")
-        _check_activation(tensor, place, types=types)
+        check_activation(tensor, place, types=types)
     if operator.outputs[0].index in known or operator.outputs[0].is_constant:
         raise GraphError(f"{place} writes to a tensor that already has a value. Export the model again.")
-    _check_activation(operator.outputs[0], place, types=types)
+    check_activation(operator.outputs[0], place, types=types)
     if operator.options.activation not in ACTIVATIONS:
         raise StreamError(f"{place} has the fused activation {operator.options.activation}.")
     check_one(operator, place)
@@ -145,36 +66,6 @@ def _unknown(operator: Operator, tensor: Tensor | None) -> str:
         return f"reads {tensor.name!r}, which no operator before it computes"
     constant = f"the constant plane {tensor.name!r} of shape {tensor.shape}"
     return f"adds {constant}. Only computed planes can be added" if operator.name == "ADD" else f"reads {constant}"
-
-
-def _check_activation(
-    tensor: Tensor, place: str, refusal: type[GraphError] = StreamError, types: tuple[str, ...] = ("INT8",)
-) -> None:
-    """Raises GraphError for an invalid activation tensor, and `refusal` for an unsupported shape."""
-    if tensor.is_dynamic:
-        raise GraphError(
-            f"{place}: {tensor.name!r} has dimensions without a fixed size. Export the model for images of one size, "
-            "as with Input((96, 96, 3), batch_size=1) in Keras."
-        )
-    if not tensor.shape or tensor.shape[0] != 1:
-        raise GraphError(f"{place}: {tensor.name!r} has the shape {tensor.shape}. {FIX_BATCH}.")
-    if not all(1 <= extent <= LARGEST_EXTENT for extent in tensor.shape) or len(tensor.shape) > 4:
-        raise refusal(f"{place}: {tensor.name!r} has the shape {tensor.shape}, which is not supported.")
-    if tensor.type not in types:
-        raise GraphError(f"{place}: {tensor.name!r} is {tensor.type}, not {' or '.join(types)}. {EXPORT_INT8}.")
-    if len(tensor.scales) != 1 or len(tensor.zero_points) != 1:
-        raise GraphError(f"{place}: {tensor.name!r} has {len(tensor.scales)} scales. One is expected. {EXPORT_INT8}.")
-    _check_scales(tensor, place)
-
-
-def _check_scales(tensor: Tensor, place: str) -> None:
-    if not all(math.isfinite(scale) and scale > 0 for scale in tensor.scales):
-        raise GraphError(f"{place}: {tensor.name!r} has a scale that is not a positive number. Export the model again.")
-    low, high = BYTE_TYPES[tensor.type]
-    if not all(low <= point <= high for point in tensor.zero_points):
-        raise GraphError(
-            f"{place}: {tensor.name!r} has a zero point outside {tensor.type.lower()}. Export the model again."
-        )
 
 
 def _require_shape(operator: Operator, place: str, expected: tuple[int, ...]) -> None:
@@ -191,7 +82,7 @@ def _check_weights(operator: Operator, place: str, ranks: int, axis: int) -> Non
     channels = weights.shape[axis]
     if len(weights.scales) not in (1, channels) or (len(weights.scales) > 1 and weights.quantized_axis != axis):
         raise GraphError(f"{place}: {len(weights.scales)} weight scales for {channels} channels. {EXPORT_INT8}.")
-    _check_scales(weights, place)
+    check_scales(weights, place)
     if any(weights.zero_points):
         raise GraphError(f"{place}: its weights have a zero point other than 0. {EXPORT_INT8}.")
     if bias is not None and (bias.type != "INT32" or bias.data is None or bias.data.size != channels):
@@ -283,7 +174,7 @@ def _check_scalars(operator: Operator, place: str) -> None:
                     f"{place}: the constant {tensor.name!r} is {tensor.type} with {len(tensor.scales)} scales. INT8 "
                     f"with one scale is expected. {EXPORT_INT8}."
                 )
-            _check_scales(tensor, place)
+            check_scales(tensor, place)
 
 
 def _check_pool(operator: Operator, place: str) -> None:
