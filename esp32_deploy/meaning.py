@@ -157,7 +157,7 @@ def _labels(graph: Graph, manifest: Manifest) -> tuple[str, ...]:
         )
     labels = manifest.labels
     if is_single(graph) and (labels is None or len(labels) != count):
-        given = "" if labels is None else f" There are {len(labels)} labels ({', '.join(labels)})."
+        given = "" if labels is None else f" The labels name {', '.join(labels)}."
         raise MeaningError(
             f"The model has a single output, which tells two classes apart.{given} Name both with --labels or in "
             'labels.txt: first the class of outputs near 0, then the class of outputs near 1, such as "no,yes".'

@@ -8,6 +8,7 @@ import sketches
 from test_sketches import as_camera_colours, rgb565
 from tiny_models import TinyModel
 
+from block.export import runtimes
 from block.report import predict
 from esp32_deploy.arduino import library
 from esp32_deploy.pixels import bytes_from_int8, image_to_input
@@ -111,6 +112,16 @@ def test_a_classifier_gives_the_same_answers(build, made, tmp_path):
         label, printed = re.fullmatch(r"(.+) (\d\.\d\d), \d+ ms", line).groups()
         assert (label, printed) == (text.split()[0] if is_sure else "not sure", f"{score:.2f}")
     assert len(set(best)) > 1
+
+
+@pytest.mark.parametrize("build", [from_minus_one_to_one, uint8_ends])
+def test_scores_come_from_the_bytes_that_the_board_gets(build, tmp_path):
+    path = tmp_path / "model.tflite"
+    path.write_bytes(build()[0].content())
+    pixels = np.random.default_rng(3).integers(0, 256, (5, SIZE, SIZE, 3))
+    found = runtimes.tflm_predict(path)((pixels / np.float32(255)).astype(np.float32))
+    expected = tflm.outputs(path, (pixels - 128).astype(np.int8)).astype(np.float32) + 128
+    np.testing.assert_array_equal(found, expected / 256)
 
 
 def test_a_detector_whose_cells_reach_beyond_the_image_gives_the_same_objects(made, tmp_path):
