@@ -21,7 +21,7 @@ from esp32_deploy import manifest, meaning
 from esp32_deploy.compile import graph
 from esp32_deploy.files import replacing
 from esp32_deploy.meaning import Meaning
-from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk
+from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk, what_photos_are
 from esp32_deploy.pixels import image_to_input, placement
 
 # Smaller photos are enlarged to this size, so that drawn marks do not hide them.
@@ -115,7 +115,7 @@ def find_photos(named: Sequence[Path], out: Path) -> list[Path]:
         else:
             raise BlockError(f"{path} does not exist. Name photos or folders of photos.")
     if not found:
-        raise BlockError(f"There are no photos in {', '.join(map(str, named))}.")
+        raise BlockError(f"There are no photos in {', '.join(map(str, named))}. {what_photos_are(named[0])}")
     return found
 
 
