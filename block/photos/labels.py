@@ -51,6 +51,9 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
         raise AmbiguousLabelsError(
             f"{len(fitting)} sources give the photos in {folder.root} different labels. Choose one: {ways}."
         )
+    doubt = problems.get("folder")
+    if source == "name" and isinstance(doubt, DoubtError) and labels != _classes_from_folders(folder):
+        raise DoubtError(f"{doubt} To take the classes from the file names, use --labels-from name.")
     if source == "name" and wanted is None and foreign_labels(folder):
         raise DoubtError(
             f"The names of the photos in {folder.root} may begin with classes ({first_few(_classes(labels))}), but "
