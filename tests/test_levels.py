@@ -125,6 +125,14 @@ def test_empty_class_folder_is_refused(tmp_path):
         run(photos)
 
 
+def test_split_folder_without_readable_photos_is_refused(tmp_path):
+    photos = tree(tmp_path / "photos", "train")
+    (photos / "val" / "sea").mkdir(parents=True)
+    (photos / "val" / "sea" / "1.mov").touch()
+    with pytest.raises(BlockError, match=r"The folder val/ lies beside the folders of the splits.* videos: 1"):
+        run(photos, labels_from="folder")
+
+
 @pytest.mark.parametrize("name", ["notes/readme.txt", "Annotations/1.xml", "labels/1.json"])
 def test_folder_of_notes_beside_class_folders_is_no_class(tmp_path, name):
     photos = draw_all(tmp_path / "photos", *(f"{label}/{n}.png" for label in ("apple", "leaf") for n in "123"))

@@ -36,6 +36,7 @@ def sources_apart(photos, source):
         (f"apple_0_jpg.rf.{hashed(1)}", "apple_0"),
         (f"IMG_2277_jpeg_jpg.rf.{hashed(1)}", "IMG_2277"),
         (f"apple_0_png.rf.{hashed(1)}", "apple_0"),
+        (f"apple_0_jpg.rf.{hashed(1)}.jpg.4f1c2", "apple_0"),
         ("apple_12_flip", "apple_12"),
         ("apple_12-rot90", "apple_12"),
         ("apple_12_aug_3", "apple_12"),
@@ -295,6 +296,33 @@ def test_photos_of_a_burst_in_two_splits_give_a_warning(tmp_path):
 def test_times_in_names_tell_bursts_too(tmp_path, minutes):
     names = [f"{label}/IMG_20230511_10{minutes * n:02}{n:02}.png" for label in "ab" for n in range(10)]
     assert len(run(draw_all(tmp_path / "photos", *names)).warnings) == (minutes == 0)
+
+
+@pytest.mark.parametrize(
+    "name", ["{}_{}.png", "photo{}-{}.png", "{}/{}.png", "{:03}{:03}.png", "IMG_2023051{}_102{}00.png"]
+)
+def test_names_with_two_numbers_are_warned_of(tmp_path, name):
+    photos = draw_all(
+        tmp_path / "photos", *(f"{label}/{name.format(n, v)}" for label in "ab" for n in range(9) for v in range(3))
+    )
+    warnings = run(photos, labels_from="folder").warnings
+    has_two_numbers = name in ("{}_{}.png", "photo{}-{}.png")
+    assert len(warnings) == has_two_numbers
+    if has_two_numbers:
+        assert "names are in several sets" in warnings[0]
+
+
+def test_photos_that_differ_only_in_their_ending_are_warned_of(tmp_path):
+    photos = draw_all(
+        tmp_path / "photos", *(f"{label}/{n}.{ending}" for label in "ab" for n in range(9) for ending in ("png", "bmp"))
+    )
+    (warning,) = run(photos).warnings
+    assert "names are in several sets" in warning
+
+
+def test_numbers_that_are_classes_are_not_warned_of(tmp_path):
+    photos = draw_all(tmp_path / "photos", *(f"speed{limit}_{n}.png" for limit in (30, 50) for n in range(9)))
+    assert run(photos, labels_from="name").warnings == ()
 
 
 def test_photo_without_versions_keeps_its_split(tmp_path):

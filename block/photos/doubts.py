@@ -1,12 +1,13 @@
 """Refuses classes from folders and file names that probably have another meaning."""
 
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 from block.errors import BlockError
 from block.photos.folder import PhotoFolder, first_few
 from block.photos.formats import Labels
-from block.photos.levels import split_and_class_folders
+from block.photos.levels import speaking_folders, split_and_class_folders
 from block.photos.names import is_camera_name, stem, without_number
 from esp32_deploy.file_kinds import kind_of
 
@@ -43,20 +44,40 @@ def refuse_doubtful_folders(folder: PhotoFolder, is_asked: bool) -> None:
 
 def refuse_empty_folders(folder: PhotoFolder) -> None:
     """Raises DoubtError if a folder beside the class folders has no readable photo, because its class would vanish."""
+    class_folders = {path for name in folder.paths if (path := folder.levels.class_path(name))}
+    _refuse_empty(folder, _beside(folder, class_folders), "the class folders")
+
+
+def refuse_empty_splits(folder: PhotoFolder) -> None:
+    """Raises DoubtError if a folder beside the split folders speaks of a split and has no readable photo."""
+    split_folders = {
+        "/".join(parts[: depth + 1])
+        for name in folder.levels.splits
+        for parts in [name.split("/")[:-1]]
+        for depth, part in enumerate(parts)
+        if part in folder.levels.split_folders
+    }
+    beside = [path for path in _beside(folder, split_folders) if speaking_folders([PurePosixPath(path).name])]
+    _refuse_empty(folder, beside, "the folders of the splits")
+
+
+def _beside(folder: PhotoFolder, paths: Iterable[str]) -> list[str]:
+    """The folders that lie beside those in `paths`."""
+    places = {PurePosixPath(path).parent for path in paths}
+    return [path for path in folder.folders if PurePosixPath(path).parent in places]
+
+
+def _refuse_empty(folder: PhotoFolder, candidates: Iterable[str], known: str) -> None:
     with_photos = {parent.as_posix() for name in folder.paths for parent in PurePosixPath(name).parents}
-    class_folders = [path for name in folder.paths if (path := folder.levels.class_path(name))]
-    places = {PurePosixPath(path).parent for path in class_folders}
-    for name in folder.folders:
-        if name in with_photos or PurePosixPath(name).parent not in places:
-            continue
-        others = {file: path for file, path in folder.others.items() if file.startswith(f"{name}/")}
-        broken = [file for file in folder.unreadable if file.startswith(f"{name}/")]
-        # a folder of labels or notes is no class
-        if broken or not others or any(map(kind_of, others.values())):
+    for path in candidates:
+        others = [kind_of(file) for name, file in folder.others.items() if name.startswith(f"{path}/")]
+        broken = [name for name in folder.unreadable if name.startswith(f"{path}/")]
+        # a folder of labels or notes is neither a class nor a split
+        if path not in with_photos and (broken or not others or any(others)):
             content = f" Unreadable: {first_few(broken)}." if broken else "" if others else " It is empty."
             raise DoubtError(
-                f"The folder {name}/ lies beside the class folders, but has no photo that can be read.{content} "
-                f"Add photos to it, or remove it."
+                f"The folder {path}/ lies beside {known}, but has no photo that can be read.{content} "
+                "Add photos to it, or remove it."
             )
 
 

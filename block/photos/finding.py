@@ -7,7 +7,7 @@ from pathlib import Path
 
 from block.errors import BlockError
 from block.photos.folder import EXAMPLES, PhotoFolder, first_few, photo_name
-from block.photos.times import taken
+from block.photos.scenes import taken
 from esp32_deploy.file_kinds import describe_unread, is_photo
 from esp32_deploy.photos import UnreadablePhotoError, opened, used_range, walk_all, what_photos_are
 

@@ -20,7 +20,8 @@ def _pattern(text: str) -> re.Pattern[str]:
     return re.compile(text, re.IGNORECASE)
 
 
-ROBOFLOW = _pattern(rf"(.+?)(?:[._-]{_PHOTO})*\.rf\.\w{{8,}}")
+# Edge Impulse adds an id of its own to the names of uploads: apple_1_jpg.rf.HASH.jpg.4f1c.jpg
+ROBOFLOW = _pattern(rf"(.+?)(?:[._-]{_PHOTO})*\.rf\.\w{{8,}}(?:\..*)?")
 AUGMENTOR = _pattern(rf".*_original_(.+?)(?:\.{_PHOTO})?_[0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}")
 KERAS = _pattern(r"((?:aug|augmented)_\d+)_\d+")
 EDITED = _pattern(rf"(.+?)(?:[-_ .]{_EDIT}[-_ ]?\d*(?:deg)?)+")
@@ -64,6 +65,7 @@ CAMERA_WORDS = frozenset(
 )
 # 20230511_102030, 2023-05-11 10.20.30
 DATED = re.compile(r"\D{0,3}(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?!\d{1,5}$)")
+DATE = re.compile(r"(?<!\d)(?:19|20)\d\d[-_.]?[01]\d[-_.]?[0-3]\d(?!\d)")
 LAST_NUMBER = re.compile(r"[ _\-(]*\d+[ _\-()]*$")
 
 
@@ -141,3 +143,8 @@ def is_camera_name(name: str) -> bool:
     """True if a camera, a messenger or a program gave the photo its name, which then says nothing about its class."""
     word = re.match(r"[\W\d_]*([^\W\d_]+)", name)
     return bool(DATED.match(name) or (word and word[1].lower() in CAMERA_WORDS) or re.fullmatch(r"[PG]\d{7}", name))
+
+
+def has_date(name: str) -> bool:
+    """True if a number in the name is a date, which photos of a whole day share."""
+    return bool(DATE.search(name))

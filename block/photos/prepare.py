@@ -10,15 +10,15 @@ from block.data.boxes import move_boxes
 from block.data.preparation import Preparation
 from block.data.writing import block_writer
 from block.errors import BlockError
-from block.photos.advice import advice
+from block.photos.advice import advised
 from block.photos.boxes import BOX_SOURCES, choose_boxes, has_boxes
 from block.photos.finding import find, refuse_many_unreadable
 from block.photos.folder import PhotoFolder, first_few
 from block.photos.foreign import describe_foreign, foreign_labels
 from block.photos.formats import PhotoBoxes
 from block.photos.labels import AmbiguousLabelsError, choose_labels
+from block.photos.scenes import burst_warnings, series_warnings
 from block.photos.splits import choose_splits
-from block.photos.times import burst_warnings
 from block.photos.versions import version_warnings
 from block.settings import PhotoSettings
 from block.words import SPLIT_WORDS, SPLITS
@@ -82,14 +82,16 @@ def prepare(
     refuse_own_output(photos, out)
     found = find(photos)
     folder, skipped = found.folder, dict(found.skipped)
-    labelling = choose_labelling(folder, how.labels_from, how.task)
-    classes_on = {name: labelling.classes_on(name) for name in folder.paths}
-    splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
+    with advised(folder, how.task):
+        labelling = choose_labelling(folder, how.labels_from, how.task)
+        classes_on = {name: labelling.classes_on(name) for name in folder.paths}
+        splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
     warnings = (
         *found.warnings(),
         *labelling.warnings,
         *filter(None, [describe_foreign(foreign_labels(folder))]),
         *burst_warnings(found.times, splits),
+        *series_warnings(splits, classes_on),
     )
     classes = labelling.classes
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS if split in splits.values()}
@@ -134,16 +136,8 @@ def prepare(
 def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | None) -> Labelling:
     """The labels of the photos. If `task` is None, boxes are used only if the photos do not have one class each.
 
-    Raises BlockError if no source gives labels for the task, or if sources disagree. It names what lies beside the
-    photos.
+    Raises BlockError if no source gives labels for the task, or if sources disagree.
     """
-    try:
-        return _choose_labelling(folder, labels_from, task)
-    except BlockError as error:
-        raise BlockError(f"{error}{advice(folder, error, task)}") from error
-
-
-def _choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | None) -> Labelling:
     if task == "detection":
         return _labelled_with_boxes(folder, labels_from)
     try:

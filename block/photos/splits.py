@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from block.errors import BlockError
+from block.photos.doubts import refuse_empty_splits
 from block.photos.edge_impulse import EXPORT_FILES, export_entries
 from block.photos.folder import PhotoFolder, first_few
 from block.photos.versions import Group, groups
@@ -58,6 +59,7 @@ def _given_splits(folder: PhotoFolder) -> tuple[str, dict[str, str]]:
     """The origin of the split that comes with the photos, and the split; empty if the photos have none."""
     levels = folder.levels
     if levels.splits:
+        refuse_empty_splits(folder)
         origin = "the folders " + ", ".join(f"{top}/" for top in levels.split_folders)
         return origin, {name: split for name, split in levels.splits.items() if name in folder.paths}
     categories = {name: str(entry.get("category")) for name, entry in export_entries(folder).items()}
