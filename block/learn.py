@@ -17,6 +17,7 @@ from block.pipeline import checkpoint, export, fit, judge, operate, package, sto
 from block.pipeline.run import Run
 from block.report import summary
 from block.settings import DETECTION_CHOICES, PREPARATION_CHOICES, PhotoSettings, Settings, changed_flags
+from esp32_deploy import photos as photo_files
 
 if TYPE_CHECKING:
     from block.model.training import Recipe
@@ -75,7 +76,7 @@ def check_directories(settings: Settings) -> None:
     if not photos.is_photo_folder(directory):
         raise BlockError(
             f"--data-directory {directory} holds neither Studio's arrays "
-            f"({contract.FEATURE_FILES['train']} and the others) nor photos."
+            f"({contract.FEATURE_FILES['train']} and the others) nor photos. {photo_files.what_photos_are(directory)}"
         )
     photos.refuse_own_output(directory, settings.out_directory)
 

@@ -1,4 +1,4 @@
-"""Finds photos in folders and decodes them. Training and the command `verify` use it."""
+"""Finds photos in folders and decodes them. Training and the commands `predict` and `verify` use it."""
 
 import warnings
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from esp32_deploy import pixels
 from esp32_deploy.errors import DeployError
-
-PHOTO_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"))
+from esp32_deploy.file_kinds import HEIF_SUFFIXES, NEEDS_HEIF, PHOTO_SUFFIXES, describe_unread, is_photo, register_heif
 
 
 class UnreadablePhotoError(DeployError):
@@ -22,15 +21,18 @@ class UnreadablePhotoError(DeployError):
         self.reason = reason
 
 
-def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
-    """All photos below the folder, sorted by name in each folder.
+def walk(folder: Path) -> Iterator[Path]:
+    """All photos below the folder, sorted by name in each folder. `walk_all` says what is left out."""
+    return (path for path, is_folder in walk_all(folder) if not is_folder and is_photo(path))
+
+
+def walk_all(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[tuple[Path, bool]]:
+    """All files and folders below the folder, sorted by name in each folder, and whether each is a folder.
 
     A link is followed, unless it leads to a folder that contains it. Hidden files and folders are left out.
     Raises DeployError if a folder cannot be listed.
     """
-    real = folder.resolve()
-    if real in above:  # a link to a folder above it
-        return
+    inside = (*above, folder.resolve())
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -38,10 +40,18 @@ def walk(folder: Path, above: tuple[Path, ...] = ()) -> Iterator[Path]:
     for path in entries:
         if path.name.startswith(".") or path.name == "__MACOSX":
             continue
-        if path.is_dir():
-            yield from walk(path, (*above, real))
-        elif path.suffix.lower() in PHOTO_SUFFIXES:
-            yield path
+        if not path.is_dir():
+            yield path, False
+        elif path.resolve() not in inside:  # a link can lead to a folder above it
+            yield path, True
+            yield from walk_all(path, inside)
+
+
+def what_photos_are(folder: Path) -> str:
+    """For a refusal of a folder without photos: the endings of photos, and what lies there instead."""
+    others = {path.relative_to(folder).as_posix(): path for path, is_folder in walk_all(folder) if not is_folder}
+    unread = describe_unread({name: path for name, path in others.items() if not is_photo(path)})
+    return f"The names of photos end in {', '.join(sorted(PHOTO_SUFFIXES))}. {unread}".rstrip()
 
 
 def read_photo(path: Path) -> np.ndarray:
@@ -64,9 +74,23 @@ def model_inputs(folder: Path, shape: tuple[int, int, int], count: int) -> np.nd
         raise DeployError(f"The model's input {shape} is not a square photo. Run without photos.")
     paths = list(walk(folder))[:count]
     if not paths:
-        raise DeployError(f"{folder} has no photos. Their names end in {', '.join(sorted(PHOTO_SUFFIXES))}.")
+        raise DeployError(f"{folder} has no photos. {what_photos_are(folder)}")
     sized = [pixels.image_to_input(read_photo(path), shape[0], "squash", shape[2]) for path in paths]
     return pixels.int8_from_bytes(np.stack(sized))
+
+
+def used_range(image: Image.Image) -> tuple[float, float] | None:
+    """The smallest and the largest value in an opened photo of 16 bits per channel, 0..1; None for other photos."""
+    tiles = getattr(image, "tile", [])
+    depth = tiles[0][3] if tiles else ""  # Pillow's raw mode, such as RGB;16B; for PPM the largest value
+    is_deep_ppm = image.format == "PPM" and isinstance(depth, tuple) and isinstance(depth[-1], int) and depth[-1] > 255
+    if not (image.mode.startswith("I") or ";16" in str(depth) or is_deep_ppm):
+        return None
+    values = np.asarray(image)
+    if image.mode.endswith("A"):
+        values = values[..., :-1]
+    full = 65535 if image.mode.startswith("I") else 255  # Pillow keeps only the upper byte of 16-bit colours
+    return float(values.min()) / full, float(values.max()) / full
 
 
 @contextmanager
@@ -75,6 +99,8 @@ def opened(path: Path) -> Iterator[Image.Image]:
     try:
         if path.exists() and not path.is_file():
             raise ValueError("not a regular file")
+        if path.suffix.lower() in HEIF_SUFFIXES and not register_heif():
+            raise ValueError(NEEDS_HEIF)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)

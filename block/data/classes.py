@@ -1,6 +1,8 @@
 """Reads class labels in Studio's two forms: one-hot rows, or four integer columns with the label number first."""
 
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,3 +89,11 @@ def class_indices(path: Path, array: np.ndarray, classes: Sequence[str]) -> np.n
 def _has_four_columns(array: np.ndarray) -> bool:
     # columns of Studio's other form: label number from 1, sample id, slice start, slice end
     return array.shape[1] == 4 and array.dtype.kind in "iu" and bool((array[:, 1:] > 1).any() or array[:, 0].max() > 1)
+
+
+def alike_names(names: Iterable[str]) -> list[list[str]]:
+    """The groups of names that differ only by capitals, blanks, `_` or `-`: probably one class, written differently."""
+    groups: dict[str, list[str]] = {}
+    for name in names:
+        groups.setdefault(re.sub(r"[\s_-]", "", unicodedata.normalize("NFKC", name).casefold()), []).append(name)
+    return [alike for alike in groups.values() if len(alike) > 1]

@@ -27,12 +27,15 @@ class Preparation:
     dropped_boxes: Mapping[str, int] = field(default_factory=dict)
     """The number of boxes left out, by photo name (detection only): under a pixel, or too little in the image."""
 
+    warnings: tuple[str, ...] = ()
+    """Sentences for the user about files, labels and splits that probably are not as they should be."""
+
     def as_dict(self) -> dict[str, Any]:
         """The fields as plain values for photos.json. `preparation_from` reads them back."""
         return asdict(self)
 
 
-def preparation_from(path: Path, values: Mapping[str, Any]) -> Preparation:
+def preparation_from(path: Path, values: dict[str, Any]) -> Preparation:
     """Makes a Preparation from `values`, its fields in photos.json at `path`.
 
     Raises BlockError if fields are missing or unknown.
@@ -43,4 +46,4 @@ def preparation_from(path: Path, values: Mapping[str, Any]) -> Preparation:
             f'"preparation" in {path} has missing or unknown fields. Perhaps another version prepared these photos, or '
             "the file was edited. Prepare the photos again."
         )
-    return Preparation(**values)
+    return Preparation(**(values | {"warnings": tuple(values["warnings"])}))

@@ -6,28 +6,33 @@ is the same on every operating system.
 
 import os
 import unicodedata
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "holdout",
-    "testing": "holdout",
-}
+from block.photos.levels import Levels, levels
+
 EXAMPLES = 3
 
 
 @dataclass(frozen=True)
 class PhotoFolder:
-    """The photos to be prepared. All lie below `root`."""
+    """The photos to be prepared, and what lies beside them. All lie below `root`."""
 
     root: Path
     paths: dict[str, Path]  # by photo name, sorted by name
+    unreadable: Mapping[str, Path] = field(default_factory=dict)
+    """The photos whose header cannot be read, by photo name."""
+    others: Mapping[str, Path] = field(default_factory=dict)
+    """The files that are no photos by their names, by name below `root`: labels, notes, videos and others."""
+    folders: Sequence[str] = ()
+    """All folders, by name below `root`."""
+
+    @cached_property
+    def levels(self) -> Levels:
+        """The meaning of the folders above the photos, unreadable ones included."""
+        return levels((*self.paths, *self.unreadable))
 
 
 def photo_name(path: Path, root: Path) -> str:
@@ -35,14 +40,6 @@ def photo_name(path: Path, root: Path) -> str:
     relative = os.fsencode(path.relative_to(root).as_posix())
     # macOS stores a letter and its accent as two characters. Old archives have names that are not UTF-8.
     return unicodedata.normalize("NFC", relative.decode("utf-8", "backslashreplace"))
-
-
-def split_folders(names: Iterable[str]) -> dict[str, str]:
-    """The top folders that name a split, such as train/ and test/, and the split of each."""
-    tops = {name.split("/")[0] if "/" in name else "" for name in names}
-    found = {top: SPLIT_FOLDERS[top.lower()] for top in tops if top.lower() in SPLIT_FOLDERS}
-    # A single folder train/ beside folders of other classes probably holds photos of trains.
-    return found if len(set(found.values())) > 1 or len(found) == len(tops) else {}
 
 
 def first_few(names: Sequence[str]) -> str:

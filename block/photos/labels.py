@@ -3,36 +3,23 @@
 Each source has one reader. The user must choose a source only if several sources fit and disagree.
 """
 
-from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 
 from block.errors import BlockError
 from block.photos import edge_impulse, voc
-from block.photos.folder import PhotoFolder, first_few, split_folders
+from block.photos.doubts import DoubtError, refuse_doubtful_folders, refuse_doubtful_names, refuse_empty_folders
+from block.photos.folder import PhotoFolder, first_few
+from block.photos.foreign import foreign_labels
 from block.photos.formats import Annotations, Labels, refuse_many_unread_labels
+from block.photos.names import class_in_name, stem
+from esp32_deploy.file_kinds import PICTURE_KINDS, kind_of
 
 LABEL_SOURCES = ("folder", "name", "voc", "export")
-# Cameras and programs begin their file names with these words. They are not class names.
-CAMERA_NAMES = frozenset(
-    (
-        "capture",
-        "dsc",
-        "dscf",
-        "dscn",
-        "frame",
-        "image",
-        "img",
-        "mvimg",
-        "p",
-        "photo",
-        "pic",
-        "picture",
-        "pxl",
-        "screenshot",
-        "whatsapp",
-        "win",
-    )
-)
+
+
+class NoLabelsError(BlockError):
+    """No source gives each photo a class, and none is in doubt."""
 
 
 class AmbiguousLabelsError(BlockError):
@@ -46,61 +33,81 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
     if no source fits or a photo has boxes of several classes.
     """
     fitting: dict[str, Annotations] = {}
-    problems = ""
+    problems: dict[str, BlockError] = {}
     for source in LABEL_SOURCES if wanted is None else (wanted,):
         try:
-            fitting[source] = _fitting_labels(source, folder, doubt_names=wanted is None)
+            fitting[source] = _fitting_labels(source, folder, is_asked=wanted is not None)
         except BlockError as error:
-            problems += f" {source}: {error}"
+            problems[source] = error
     if not fitting:
         failed = f"--labels-from {wanted} does not work" if wanted else "No source gives usable classes"
-        raise BlockError(
-            f"{failed} for the photos in {folder.root}.{problems} "
-            "The simplest remedy: make one folder for each class and put its photos into it."
-        )
+        reasons = "".join(f" {source}: {error}" for source, error in problems.items())
+        is_doubtful = any(isinstance(error, DoubtError) for error in problems.values())
+        kind = BlockError if is_doubtful else NoLabelsError
+        raise kind(f"{failed} for the photos in {folder.root}.{reasons}")
     source, chosen = next(iter(fitting.items()))
-    if any(not _agree(chosen.classes, other.classes) for other in fitting.values()):
+    labels = chosen.classes
+    if any(not _agree(labels, other.classes) for other in fitting.values()):
         ways = "; ".join(f"--labels-from {way} ({first_few(_classes(each.classes))})" for way, each in fitting.items())
         raise AmbiguousLabelsError(
             f"{len(fitting)} sources give the photos in {folder.root} different labels. Choose one: {ways}."
         )
-    return source, _single_class_each(chosen.classes, folder, source), chosen.unread
+    doubt = problems.get("folder")
+    if source == "name" and isinstance(doubt, DoubtError) and labels != _classes_from_folders(folder).classes:
+        raise DoubtError(f"{doubt} To take the classes from the file names, use --labels-from name.")
+    if source == "name" and wanted is None and foreign_labels(folder):
+        raise DoubtError(
+            f"The names of the photos in {folder.root} may begin with classes ({first_few(_classes(labels))}), but "
+            "labels in another format lie beside them. To take the classes from the names, use --labels-from name."
+        )
+    if "folder" in fitting:
+        refuse_empty_folders(folder)
+    _refuse_lost_classes(folder, source, labels)
+    return source, _single_class_each(labels, folder, source), chosen.unread
 
 
 def _agree(one: Labels, other: Labels) -> bool:
     return all(one[name] == other[name] for name in one.keys() & other.keys())
 
 
-def _fitting_labels(source: str, folder: PhotoFolder, doubt_names: bool) -> Annotations:
+def _fitting_labels(source: str, folder: PhotoFolder, is_asked: bool) -> Annotations:
     """The classes that a source gives. Raises BlockError with the reason if the source does not fit.
 
-    `doubt_names` also refuses file names that probably do not begin with a class.
+    `is_asked` accepts folders and file names that probably have another meaning, because the user named this source.
     """
     reader, lacking = _READERS[source]
     found = reader(folder)
     unread = {name: reason for name, reason in found.unread.items() if name not in found.classes}
     refuse_many_unread_labels(folder, unread)
     labels = {name: found.classes.get(name, frozenset()) for name in folder.paths if name not in unread}
+    if source == "folder":
+        refuse_doubtful_folders(folder, is_asked)
     without = [name for name in labels if not labels[name]]
     if without:
         raise BlockError(f"{len(without)} of {len(labels)} photos {lacking}, such as {without[0]}.")
     classes = _classes(labels)
     if len(classes) < 2:
+        if source == "folder":
+            refuse_empty_folders(folder)
         raise BlockError(f"All photos have one class, {classes[0]!r}. A classifier needs at least two classes.")
-    if doubt_names and source == "name":
-        _refuse_doubtful_names(labels)
+    if source == "name" and not is_asked:
+        refuse_doubtful_names(labels)
         _refuse_names_beside_boxes(folder)
     return Annotations(classes=labels, unread=unread)
 
 
-def _refuse_doubtful_names(labels: Labels) -> None:
-    counts = Counter(label for (label,) in labels.values())
-    doubtful = [label for label, count in counts.items() if count < 2 or label.lower().split()[0] in CAMERA_NAMES]
-    if doubtful:
-        raise BlockError(
-            f"The file names do not seem to begin with classes. Doubtful: {first_few(doubtful)}. If these are classes, "
-            "use --labels-from name."
-        )
+def _refuse_lost_classes(folder: PhotoFolder, source: str, labels: Labels) -> None:
+    """Raises BlockError if no photo of a class can be read, because the class would vanish."""
+    reader, _ = _READERS[source]
+    unread = {name: path for name, path in folder.others.items() if kind_of(path) in PICTURE_KINDS}
+    lost = reader(replace(folder, paths=dict(folder.unreadable) | unread, unreadable=folder.paths))
+    known = set(_classes(labels))
+    for name in (*folder.unreadable, *unread):
+        if gone := sorted(lost.classes.get(name, frozenset()) - known):
+            raise BlockError(
+                f"No photo of class {gone[0]!r} in {folder.root} can be read ({name}). Replace or remove these photos "
+                "and run again."
+            )
 
 
 def _refuse_names_beside_boxes(folder: PhotoFolder) -> None:
@@ -135,26 +142,14 @@ def _single_class_each(labels: Labels, folder: PhotoFolder, source: str) -> dict
 
 
 def _classes_from_folders(folder: PhotoFolder) -> Annotations:
-    of_splits = split_folders(folder.paths)
-    labels: Labels = {}
-    for name in folder.paths:
-        parents = name.split("/")[:-1]
-        if parents and parents[0] in of_splits:
-            del parents[0]
-        labels[name] = frozenset(parents[:1])
-    return Annotations(classes=labels)
+    found = {name: folder.levels.class_path(name) for name in folder.paths}
+    return Annotations({name: frozenset([path.rpartition("/")[2]] if path else []) for name, path in found.items()})
 
 
 def _classes_from_names(folder: PhotoFolder) -> Annotations:
-    classes = {name: _class_in_name(name.rsplit("/", 1)[-1]) for name in folder.paths}
-    return Annotations(classes={name: frozenset(filter(None, [label])) for name, label in classes.items()})
-
-
-def _class_in_name(file_name: str) -> str:
-    """The class is apple in apple_12.jpg, apple-12.jpg, apple12.jpg, apple (12).jpg and apple.anything.jpg."""
-    label, *rest = file_name.split(".")
-    # Edge Impulse writes CLASS.ID.jpg. There, digits before the first dot can belong to the class.
-    return label.strip() if len(rest) > 1 else label.rstrip(" _-()0123456789").strip()
+    stems = {name: stem(name.rpartition("/")[2]) for name in folder.paths}
+    known = set(stems.values())
+    return Annotations({name: frozenset(filter(None, [class_in_name(text, known)])) for name, text in stems.items()})
 
 
 # The second value is the verb phrase of the message about photos that have no class.

@@ -10,8 +10,9 @@ from itertools import chain
 from pathlib import Path
 
 from block.errors import BlockError
-from block.photos.folder import SPLIT_FOLDERS, PhotoFolder, photo_name
+from block.photos.folder import PhotoFolder, photo_name
 from block.photos.formats import normalized
+from block.photos.levels import speaking_folders
 from esp32_deploy.photos import PHOTO_SUFFIXES
 
 LABEL_FOLDER = "annotations"
@@ -233,7 +234,8 @@ def _told_folder(named: NamedPhoto) -> str:
 def _moved_to_another_split(layout: _Layout, name: str, told: Sequence[Path]) -> bool:
     """True if a photo was probably moved, after it was labelled, from a folder such as train/ to one such as test/."""
     path = layout.paths[name]
-    between_splits = {directory.name.lower() for directory in (path.parent, *told)} <= set(SPLIT_FOLDERS)
+    directories = {directory.name for directory in (path.parent, *told)}
+    between_splits = directories == speaking_folders(directories).keys()
     return between_splits and not any(_key(path.name) in layout.on_disk[directory] for directory in told)
 
 

@@ -1,7 +1,7 @@
 """Converts a folder of photos, a Pascal VOC data set or an Edge Impulse export to a block directory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,19 @@ from block.data.boxes import move_boxes
 from block.data.preparation import Preparation
 from block.data.writing import block_writer
 from block.errors import BlockError
+from block.photos.advice import advised
 from block.photos.boxes import BOX_SOURCES, NoBoxesError, choose_boxes, has_boxes
-from block.photos.folder import PhotoFolder, first_few, photo_name
+from block.photos.finding import UNREADABLE_REMEDY, find
+from block.photos.folder import PhotoFolder, first_few
+from block.photos.foreign import describe_foreign, foreign_labels
 from block.photos.formats import PhotoBoxes, refuse_many_unread
 from block.photos.labels import AmbiguousLabelsError, choose_labels
+from block.photos.scenes import burst_warnings, series_warnings
 from block.photos.splits import choose_splits
+from block.photos.versions import version_warnings
 from block.settings import PhotoSettings
 from block.words import SPLIT_WORDS, SPLITS
-from esp32_deploy.photos import PHOTO_SUFFIXES, UnreadablePhotoError, opened, read_photo, walk
+from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk
 from esp32_deploy.pixels import image_to_input
 from esp32_deploy.words import Task
 
@@ -77,12 +82,21 @@ def prepare(
     are unreadable.
     """
     refuse_own_output(photos, out)
-    folder, skipped = _readable_photos(photos)
-    labelling = choose_labelling(folder, how.labels_from, how.task)
-    skipped |= labelling.unread
-    folder = PhotoFolder(photos, {name: path for name, path in folder.paths.items() if name in labelling.labels})
-    classes_on = {name: labelling.classes_on(name) for name in folder.paths}
-    splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
+    found = find(photos)
+    folder, skipped = found.folder, dict(found.skipped)
+    with advised(folder, how.task):
+        labelling = choose_labelling(folder, how.labels_from, how.task)
+        skipped |= labelling.unread
+        folder = replace(folder, paths={name: path for name, path in folder.paths.items() if name in labelling.labels})
+        classes_on = {name: labelling.classes_on(name) for name in folder.paths}
+        splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
+    warnings = (
+        *found.warnings(),
+        *labelling.warnings,
+        *filter(None, [describe_foreign(foreign_labels(folder))]),
+        *burst_warnings(found.times, splits),
+        *series_warnings(splits, classes_on),
+    )
     classes = labelling.classes
     counts = {split: dict.fromkeys(classes, 0) for split in SPLITS if split in splits.values()}
     dropped_boxes: dict[str, int] = {}
@@ -93,14 +107,14 @@ def prepare(
             except UnreadablePhotoError as error:
                 skipped[name] = error.reason
                 continue
-            label, found = _label_for(labelling.labels[name], classes, photo, how)
+            label, indices = _label_for(labelling.labels[name], classes, photo, how)
             pixels = image_to_input(photo, how.size, how.resize, how.channels)
             writer.append(splits[name], pixels, label, name)
-            for index in found:
+            for index in indices:
                 counts[splits[name]][classes[index]] += 1
-            if labelling.task == "detection" and len(found) < len(labelling.labels[name]):
-                dropped_boxes[name] = len(labelling.labels[name]) - len(found)
-        _refuse_many_unreadable(photos, skipped, len(folder.paths.keys() | skipped.keys()))
+            if labelling.task == "detection" and len(indices) < len(labelling.labels[name]):
+                dropped_boxes[name] = len(labelling.labels[name]) - len(indices)
+        refuse_many_unread(photos, skipped, len(folder.paths.keys() | skipped.keys()), UNREADABLE_REMEDY)
         _refuse_lost_classes(photos, splits, classes_on, skipped, labelling.task)
         _refuse_classes_without_boxes(photos, counts, how.size)
         writer.preparation = Preparation(
@@ -112,6 +126,7 @@ def prepare(
             seed=seed,
             skipped=dict(sorted(skipped.items())),
             dropped_boxes=dropped_boxes,
+            warnings=warnings,
         )
     return Prepared(
         labelling.task,
@@ -119,7 +134,7 @@ def prepare(
         counts,
         writer.preparation,
         unused_boxes=labelling.task == "classification" and how.labels_from is None and has_boxes(folder),
-        warnings=labelling.warnings,
+        warnings=(*warnings, *version_warnings(splits)),
     )
 
 
@@ -181,29 +196,6 @@ def refuse_own_output(photos: Path, out: Path) -> None:
             f"The output folder {out} lies inside the photo folder {photos}. The next run would read its "
             "pictures as photos. Choose an output folder outside the photo folder."
         )
-
-
-def _readable_photos(photos: Path) -> tuple[PhotoFolder, dict[str, str]]:
-    """The photos whose header can be read, and the reasons why the others cannot be read, by photo name."""
-    found = dict(sorted((photo_name(path, photos), path) for path in walk(photos)))
-    if not found:
-        raise BlockError(
-            f"There are no photos in {photos} or the folders below it. The names of photos end in "
-            f"{', '.join(sorted(PHOTO_SUFFIXES))}."
-        )
-    skipped: dict[str, str] = {}
-    for name, path in found.items():
-        try:
-            with opened(path):
-                pass
-        except UnreadablePhotoError as error:
-            skipped[name] = error.reason
-    _refuse_many_unreadable(photos, skipped, len(found))
-    return PhotoFolder(photos, {name: path for name, path in found.items() if name not in skipped}), skipped
-
-
-def _refuse_many_unreadable(photos: Path, skipped: Mapping[str, str], total: int) -> None:
-    refuse_many_unread(photos, skipped, total, "Replace or remove these photos.")
 
 
 def _refuse_lost_classes(

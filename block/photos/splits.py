@@ -1,17 +1,21 @@
 """Chooses the split of each photo: train, validation or holdout (the test photos).
 
 A split that comes with the photos is kept. Otherwise a hash of each photo's name chooses the validation photos.
-`labels` are the classes on each photo: one for classification, any number for detection.
+Versions of one photo, and the frames of a video, stay together. `labels` are the classes on each photo: one for
+classification, any number for detection.
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from block.errors import BlockError
+from block.photos.doubts import refuse_empty_splits
 from block.photos.edge_impulse import EXPORT_FILES, export_entries
-from block.photos.folder import PhotoFolder, first_few, split_folders
-from block.words import SPLITS
+from block.photos.folder import PhotoFolder, first_few
+from block.photos.versions import Group, groups
 from esp32_deploy.words import Task
 
 # Pascal VOC's lists of photos. A later list overrides an earlier one, because it is more specific.
@@ -39,10 +43,11 @@ def choose_splits(folder: PhotoFolder, labels: Labels, seed: int, task: Task) ->
         return splits, f"given by {origin}"
     splits = splits or dict.fromkeys(folder.paths, "train")
     training = {name: label for name, label in labels.items() if splits[name] == "train"}
+    units = _units(folder.paths, training)
     if task == "classification":
-        validation = _pick_validation(_classes(folder.root, training), seed)
+        validation = _pick_by_class(folder.root, units, training, seed)
     else:
-        validation = _pick_validation_with_objects(folder.root, training, seed)
+        validation = _pick_with_objects(folder.root, units, training, seed)
     each = "each class's" if task == "classification" else "the"
     how = f"validation: {VALIDATION_PERCENT} % of {each} training photos (seed {seed})"
     if "holdout" in given:
@@ -52,12 +57,11 @@ def choose_splits(folder: PhotoFolder, labels: Labels, seed: int, task: Task) ->
 
 def _given_splits(folder: PhotoFolder) -> tuple[str, dict[str, str]]:
     """The origin of the split that comes with the photos, and the split; empty if the photos have none."""
-    by_folder = split_folders(folder.paths)
-    if by_folder:
-        tops = sorted(by_folder, key=lambda top: SPLITS.index(by_folder[top]))
-        origin = "the folders " + ", ".join(f"{top}/" for top in tops)
-        top_of = {name: name.split("/")[0] for name in folder.paths}
-        return origin, {name: by_folder[top] for name, top in top_of.items() if top in by_folder}
+    levels = folder.levels
+    if levels.splits:
+        refuse_empty_splits(folder)
+        origin = "the folders " + ", ".join(f"{top}/" for top in levels.split_folders)
+        return origin, {name: split for name, split in levels.splits.items() if name in folder.paths}
     categories = {name: str(entry.get("category")) for name, entry in export_entries(folder).items()}
     by_category = {
         name: EXPORT_CATEGORIES[category]
@@ -104,61 +108,128 @@ def _check_given_splits(folder: PhotoFolder, labels: Labels, origin: str, splits
         )
 
 
-def _classes(root: Path, labels: Labels) -> list[list[str]]:
-    """The photo names of each class. Raises BlockError if a class has fewer than two photos."""
-    by_class: dict[str, list[str]] = {}
-    for name, (label,) in labels.items():
-        by_class.setdefault(label, []).append(name)
-    too_few = sorted(label for label, names in by_class.items() if len(names) < 2)
+@dataclass(frozen=True)
+class Unit:
+    """Photos that a split must not part: one photo, its versions, or the frames of a video."""
+
+    group: Group
+    classes: frozenset[str]
+
+    @property
+    def photos(self) -> list[str]:
+        """The photos by name."""
+        return list(self.group.frames)
+
+
+def _units(names: Iterable[str], labels: Labels) -> list[Unit]:
+    """The units of all photos in `labels`. `names` are the photos of all splits."""
+    trimmed = [
+        Group(one.key, {name: frame for name, frame in one.frames.items() if name in labels}) for one in groups(names)
+    ]
+    return [_unit(one, labels) for one in trimmed if one.frames]
+
+
+def _unit(group: Group, labels: Labels) -> Unit:
+    return Unit(group, frozenset[str]().union(*(labels[name] for name in group.frames)))
+
+
+def _cut(unit: Unit, labels: Labels) -> list[Unit]:
+    """The beginning and the end of a video, because it has to be divided. Frames with one number stay together."""
+    frames = unit.group.frames
+    numbers = list(frames.values())
+    first = numbers[-_share(len(numbers))]
+    if first == numbers[0]:
+        first = next(number for number in numbers if number != first)
+    start = numbers.index(first)
+    names = list(frames)
+    parts = {"beginning": names[:start], "end": names[start:]}
+    return [_unit(Group(f"{unit.group.key} {part}", dict.fromkeys(kept)), labels) for part, kept in parts.items()]
+
+
+def _pick_by_class(root: Path, units: list[Unit], labels: Labels, seed: int) -> list[str]:
+    """Picks a share of the photos of each class. A video that is all of its class is cut.
+
+    Raises BlockError if all photos of a class are one photo or its versions.
+    """
+    by_class: dict[str, list[Unit]] = {}
+    for unit in units:
+        # The versions of one photo have one class each, but boxes can be cut off from some of them.
+        by_class.setdefault(min(unit.classes), []).append(unit)
+    for label, (first, *others) in by_class.items():
+        if first.group.is_video and not others:
+            by_class[label] = _cut(first, labels)
+    divided = [unit for of_class in by_class.values() if len(of_class) > 1 for unit in of_class]
+    several = Counter(label for unit in divided for label in unit.classes)
+    too_few = sorted({label for unit in units for label in unit.classes if several[label] < 2})
     if too_few:
         raise BlockError(
-            f"{root} has only one training photo of class {first_few(too_few)}. Each class needs at least two: one for "
-            "training and one for validation. Add photos, or remove the class."
+            f"{root} has only one training photo of class {first_few(too_few)} (versions of one photo count as one). "
+            "Each class needs at least two: one for training and one for validation. Add photos, or remove the class."
         )
-    return list(by_class.values())
+    return _photos(_pick(list(by_class.values()), seed))
 
 
-def _combinations(labels: Labels) -> list[list[str]]:
-    """The strata: the names of photos that show the same combination of classes. All rare combinations share one."""
-    by_combination: dict[frozenset[str], list[str]] = {}
-    for name, on_photo in labels.items():
-        by_combination.setdefault(on_photo, []).append(name)
-    common = [names for names in by_combination.values() if len(names) >= LEAST_STRATUM]
-    rest = [name for names in by_combination.values() if len(names) < LEAST_STRATUM for name in names]
+def _combinations(units: list[Unit]) -> list[list[Unit]]:
+    """The strata: the units that show the same combination of classes. All rare combinations share one."""
+    by_combination: dict[frozenset[str], list[Unit]] = {}
+    for unit in units:
+        by_combination.setdefault(unit.classes, []).append(unit)
+    common = [found for found in by_combination.values() if len(found) >= LEAST_STRATUM]
+    rest = [unit for found in by_combination.values() if len(found) < LEAST_STRATUM for unit in found]
     # one photo alone cannot be divided between training and validation
     return [*common, rest] if len(rest) > 1 else common
 
 
-def _pick_validation_with_objects(root: Path, labels: Labels, seed: int) -> list[str]:
+def _pick_with_objects(root: Path, units: list[Unit], labels: Labels, seed: int) -> list[str]:
     """Picks a share of each combination of classes. Each class keeps at least one training photo.
 
-    At least one validation photo has an object if such a photo can be spared. Raises BlockError if no photo can be
-    spared.
+    At least one validation photo has an object if such a photo can be spared. If none can be spared, the longest video
+    is cut. Raises BlockError if there is no video either.
     """
-    by_class: dict[str, list[str]] = {}
-    for name, on_photo in labels.items():
-        for label in on_photo:
-            by_class.setdefault(label, []).append(name)
-    kept = {max(names, key=lambda name: _rank(name, seed)) for names in by_class.values()}
-    spare = sorted(set(labels) - kept, key=lambda name: (not labels[name], _rank(name, seed)))
-    if not spare or len(labels) < 2:
+    by_class: dict[str, list[Unit]] = {}
+    for unit in units:
+        for label in unit.classes:
+            by_class.setdefault(label, []).append(unit)
+    kept = [max(found, key=lambda unit: _rank(unit, seed)) for found in by_class.values()]
+    spare = sorted((unit for unit in units if unit not in kept), key=lambda unit: (not unit.classes, _rank(unit, seed)))
+    if not spare or len(units) < 2:
+        videos = [unit for unit in units if unit.group.is_video]
+        if videos:
+            longest = max(videos, key=lambda unit: len(unit.photos))
+            rest = [unit for unit in units if unit != longest]
+            return _pick_with_objects(root, [*rest, *_cut(longest, labels)], labels, seed)
         raise BlockError(
-            f"{root} has too few photos. Each class needs one for training, and one more photo is needed for "
-            "validation. Add photos."
+            f"{root} has too few photos (versions of one photo count as one). Each class needs one for training, and "
+            "one more photo is needed for validation. Add photos."
         )
-    picked = [name for name in _pick_validation(_combinations(labels), seed) if name not in kept]
-    return picked if any(labels[name] for name in picked) else [*dict.fromkeys([spare[0], *picked])]
+    picked = [unit for unit in _pick(_combinations(units), seed) if unit not in kept]
+    has_objects = any(unit.classes for unit in picked)
+    return _photos(picked if has_objects else [spare[0], *(unit for unit in picked if unit != spare[0])])
 
 
-def _pick_validation(strata: list[list[str]], seed: int) -> list[str]:
-    """Picks a share of each stratum, at least one photo. The other strata have no influence on it."""
-    picked: list[str] = []
-    for names in strata:
-        count = max(1, (len(names) * VALIDATION_PERCENT + 50) // 100)
-        picked += sorted(names, key=lambda name: _rank(name, seed))[:count]
+def _pick(strata: list[list[Unit]], seed: int) -> list[Unit]:
+    """Picks a share of the photos of each stratum, at least one unit. Strata do not influence each other."""
+    picked: list[Unit] = []
+    for units in strata:
+        left = _share(sum(len(unit.photos) for unit in units))
+        ranked = sorted(units, key=lambda unit: _rank(unit, seed))
+        fitting = []
+        for unit in ranked:
+            if len(unit.photos) <= left:
+                fitting.append(unit)
+                left -= len(unit.photos)
+        picked += fitting or [min(ranked, key=lambda unit: len(unit.photos))]
     return picked
 
 
-def _rank(name: str, seed: int) -> bytes:
+def _share(photos: int) -> int:
+    return max(1, (photos * VALIDATION_PERCENT + 50) // 100)
+
+
+def _photos(units: list[Unit]) -> list[str]:
+    return [name for unit in units for name in unit.photos]
+
+
+def _rank(unit: Unit, seed: int) -> bytes:
     # The hash depends on the name alone. Therefore a new photo moves very few other photos to another split.
-    return hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return hashlib.sha256(f"{seed}/{unit.group.key}".encode()).digest()

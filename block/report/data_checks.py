@@ -1,15 +1,18 @@
 """Checks a data set for blank photos, near-duplicates, leaks between splits and classes with few photos.
 
 Photos are read a few at a time. Only a tiny copy of each stays in memory, 8 x 8 px. Near-duplicates have nearly the
-same tiny copy.
+same tiny copy. Photos that come from one photo or video, as their names say, may look different: they count as a leak
+too if they lie in different splits.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from block.data.classes import alike_names
 from block.data.reading import BlockData
+from block.photos.versions import groups
 from block.words import SPLIT_WORDS
 from esp32_deploy.words import Task
 
@@ -17,10 +20,12 @@ ROWS_AT_ONCE = 32
 BLOCK_ROWS = 512
 SIDE = 8
 # Each pixel of the tiny copy is compared with its neighbour: brighter, darker or the same. This gives 224 bits.
-# Near-duplicates may differ in this many bits. Measured: up to 17 bits for photos that were saved again, scaled down or
-# cropped by a pixel, and at least 23 bits for different photos of one fruit.
+# Near-duplicates may differ in this many bits. Measured on photos of fruit, blood cells and hand signs at 96 px: 12
+# bits find every photo that was saved again or halved, and 91 to 98 % of those with 1 % cropped off. 17 bits find 99 %
+# of these, but also 8 pairs of different signs by one hand among 2,062 photos, where 12 bits find 1.
 MOST_DIFFERENT_BITS = 12
-# Pixels of near-duplicates may differ by this much on average, from 0 to 1. Measured: up to 0.021, and at least 0.034.
+# Pixels of near-duplicates may differ by this much on average, from 0 to 1. Measured: up to 0.024 for photos that were
+# saved again, scaled down or cropped by 1 %, and at least 0.034 for different photos of one fruit with similar bits.
 MOST_PIXEL_DIFFERENCE = 0.025
 # Smaller differences count as "the same", so that noise on a flat background sets no bits.
 LEAST_STEP = 0.012
@@ -45,7 +50,7 @@ class Photo:
 
 def count_warnings(counts: Mapping[str, Mapping[str, int]], thing: str) -> list[str]:
     """Warnings about the numbers of photos or objects (`thing`) by split and class."""
-    found = []
+    found = alike_warnings(counts)
     train = counts["train"]
     few = [f"{name} ({count})" for name, count in train.items() if count < FEW_TRAINING_IMAGES]
     if few:
@@ -73,6 +78,16 @@ def count_warnings(counts: Mapping[str, Mapping[str, int]], thing: str) -> list[
     return found
 
 
+def alike_warnings(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """Warnings about classes whose names differ only by capitals, blanks, `_` or `-`, with their total numbers."""
+    totals = {name: sum(by_class[name] for by_class in counts.values()) for name in counts["train"]}
+    return [
+        f"The classes {' and '.join(f'{name} ({totals[name]})' for name in alike)} differ only by capitals, blanks, _ "
+        "or -. If they are one class, give them one name."
+        for alike in alike_names(totals)
+    ]
+
+
 def photo_warnings(data: BlockData) -> list[str]:
     """Warnings about blank photos and near-duplicates."""
     photos, tiny, deviations = _shrink(data)
@@ -81,39 +96,69 @@ def photo_warnings(data: BlockData) -> list[str]:
     if blank.any():
         names = [photos[index].name for index in np.flatnonzero(blank)]
         found.append(f"{_count(len(names), 'photo')} almost a single colour: {_list(names)}.")
-    return found + [_twin_warning(problem, examples) for problem, examples in _twins(photos, tiny, ~blank, data.task)]
+    origins = _origins(photos) if data.preparation else np.arange(len(photos))
+    twins = _twins(photos, _near_duplicates(tiny, ~blank), origins, data.task)
+    return found + [_twin_warning(problem, its) for problem, its in twins]
+
+
+@dataclass
+class Twins:
+    """The photos that have a twin, by problem: the splits of both photos, or LABELS."""
+
+    examples: list[str] = field(default_factory=list)
+    """One for each photo, with one of its twins. A data set of one scene has millions of pairs."""
+    pairs: int = 0
+    named: bool = False
+    """True if some twins are known only from their names."""
 
 
 def _twins(
-    photos: Sequence[Photo], tiny: np.ndarray, is_usable: np.ndarray, task: Task
-) -> list[tuple[tuple[str, ...], list[str]]]:
-    """Photos that have a near-duplicate, by problem: the splits of both photos, or LABELS."""
-    twins: dict[tuple[str, ...], list[str]] = {}
-    for index, earlier in _near_duplicates(tiny, is_usable):
-        one = photos[index]
-        # One twin per photo and problem is enough: a data set of one scene has millions of pairs.
-        problems: dict[tuple[str, ...], str] = {}
-        for other in (photos[number] for number in earlier):
-            problems.setdefault((other.split, one.split), f"{one.name} ≈ {other.name}")
+    photos: Sequence[Photo], near_duplicates: Iterable[tuple[int, list[int]]], origins: np.ndarray, task: Task
+) -> list[tuple[tuple[str, ...], Twins]]:
+    near = dict(near_duplicates)
+    twins: dict[tuple[str, ...], Twins] = {}
+    for index, one in enumerate(photos):
+        pairs: dict[tuple[str, ...], list[int]] = {}
+        for number in near.get(index, []):
+            other = photos[number]
+            pairs.setdefault((other.split, one.split), []).append(number)
             if task == "classification" and other.labels != one.labels:
-                problems.setdefault(LABELS, f"{one.name} ≈ {other.name}")
-        for problem, example in problems.items():
-            twins.setdefault(problem, []).append(example)
+                pairs.setdefault(LABELS, []).append(number)
+        known = set(near.get(index, []))
+        for number in np.flatnonzero(origins[:index] == origins[index]).tolist():
+            both = (photos[number].split, one.split)
+            if both[0] != both[1] and number not in known:
+                pairs.setdefault(both, []).append(number)
+                twins.setdefault(both, Twins()).named = True
+        for problem, numbers in pairs.items():
+            its = twins.setdefault(problem, Twins())
+            its.examples.append(f"{one.name} ≈ {photos[numbers[0]].name}")
+            its.pairs += len(numbers)
     # Leaks between splits come first, then different labels. Near-duplicates inside one split do the least harm.
     return sorted(twins.items(), key=lambda item: (item[0][0] == item[0][-1], item[0] != LABELS))
 
 
-def _twin_warning(problem: tuple[str, ...], examples: Sequence[str]) -> str:
-    listed = _list(examples)
+def _origins(photos: Sequence[Photo]) -> np.ndarray:
+    """A number for each photo, (N,). Photos that come from one photo or video, as their names say, have the same."""
+    group_of = {
+        name: number for number, group in enumerate(groups(one.name for one in photos)) for name in group.frames
+    }
+    return np.array([group_of[one.name] for one in photos])
+
+
+def _twin_warning(problem: tuple[str, ...], twins: Twins) -> str:
+    listed, count = _list(twins.examples), len(twins.examples)
     if problem == LABELS:
-        return f"{_count(len(examples), 'photo')} nearly identical to a photo with another label: {listed}."
+        return f"{_count(count, 'photo')} nearly identical to a photo with another label: {listed}."
     earlier, later = (SPLIT_WORDS[split] for split in problem)
-    subject = _count(len(examples), f"{later} photo")
+    subject = _count(count, f"{later} photo")
     if earlier == later:
         return f"{subject} nearly identical to another {later} photo: {listed}."
+    pairs = "1 pair lies" if twins.pairs == 1 else f"{twins.pairs} pairs lie"
+    same = f"nearly identical to a {earlier} photo{', or from the same photo or video' if twins.named else ''}"
     return (
-        f"{subject} nearly identical to a {earlier} photo: {listed}. The {later} figures are too good. Keep all photos "
-        "of one scene in one set."
+        f"{subject} {same}: {listed}. {pairs} in both sets. The {later} figures are too good. Keep all photos of one "
+        "scene in one set."
     )
 
 

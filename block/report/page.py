@@ -148,7 +148,9 @@ def _findings(view: TaskView, metrics: Metrics, data: BlockData | None) -> list[
     int8 = metrics["scores"][_main_split(metrics)][INT8]
     if warning := view.studio_warning(int8):
         found.append(warning)
-    return found + (data_checks.photo_warnings(data) if data else [])
+    if data is None:
+        return found
+    return [*found, *(data.preparation.warnings if data.preparation else ()), *data_checks.photo_warnings(data)]
 
 
 def _charts(

@@ -23,7 +23,7 @@ from esp32_deploy.compile import graph
 from esp32_deploy.compile.ends import check_ends
 from esp32_deploy.files import replacing
 from esp32_deploy.meaning import Meaning
-from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk
+from esp32_deploy.photos import UnreadablePhotoError, read_photo, walk, what_photos_are
 from esp32_deploy.pixels import image_to_input, int8_from_bytes, placement
 from esp32_deploy.verify import tflm
 from esp32_deploy.words import SCORE_STEPS
@@ -120,7 +120,7 @@ def find_photos(named: Sequence[Path], out: Path) -> list[Path]:
         else:
             raise BlockError(f"{path} does not exist. Name photos or folders of photos.")
     if not found:
-        raise BlockError(f"There are no photos in {', '.join(map(str, named))}.")
+        raise BlockError(f"There are no photos in {', '.join(map(str, named))}. {what_photos_are(named[0])}")
     return found
 
 

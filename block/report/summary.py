@@ -9,6 +9,7 @@ from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.facts import Calibration, OperatingPoint
 from block.measure.footprint import Footprint
+from block.report.data_checks import alike_warnings
 from block.report.results import SplitScores
 from block.words import FLOAT32, INT8, RUNTIME_NAMES
 from esp32_deploy.arduino import boards, library
@@ -33,7 +34,7 @@ def describe_data(data: BlockData) -> None:
         rows.append(["images without objects", *(str(data.background_images(split)) for split in data.splits)])
     totals = ["images" if detects else "all", *(str(len(split)) for split in data.splits.values())]
     console.table([["objects" if detects else "class", *counts], *rows, totals])
-    for text in data.warnings:
+    for text in (*data.warnings, *alike_warnings(counts)):
         warn(text)
     if data.dropped_boxes:
         warn(f"{data.dropped_boxes} boxes were left out, because they are under a pixel or lie outside their image.")

@@ -1,0 +1,141 @@
+"""A refusal names what lies beside the photos, and advises what fits it."""
+
+import json
+
+import pytest
+from drawn_photos import draw, draw_all, run
+
+from block.data import reading
+from block.errors import BlockError
+from block.report import summary
+from block.report.data_checks import count_warnings
+
+ADVICE = "make one folder for each class"
+NUMBERED = [f"{n}.jpg" for n in range(8)]
+
+
+def yolo(root):
+    for split, count in (("train", 6), ("valid", 3)):
+        for n in range(count):
+            draw(root / split / "images" / f"cat_{n}.jpg" if n % 2 else root / split / "images" / f"dog_{n}.jpg")
+        for path in sorted((root / split / "images").iterdir()):
+            label = root / split / "labels" / f"{path.stem}.txt"
+            label.parent.mkdir(exist_ok=True)
+            label.write_text("0 0.5 0.5 0.3 0.3\n1 0.2 0.25 0.1 1e-1\n")
+    (root / "data.yaml").write_text("nc: 2\nnames: [cat, dog]\n")
+
+
+def document(root, name, content):
+    draw_all(root, *NUMBERED)
+    (root / name).write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+BOX = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}
+FORMATS = {
+    "COCO": ("labels.json", {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [BOX], "categories": []}),
+    "CreateML": (
+        "x.json",
+        [{"image": "1.jpg", "annotations": [{"label": "a", "coordinates": {"x": 1, "y": 1, "width": 1, "height": 1}}]}],
+    ),
+    "labelme": ("1.json", {"shapes": [], "imagePath": "1.jpg"}),
+    "Label Studio": ("x.json", [{"data": {"image": "1.jpg"}, "annotations": [{"result": []}]}]),
+    "VGG Image Annotator": ("via.json", {"1.jpg": {"filename": "1.jpg", "regions": []}}),
+    "CVAT": ("annotations.xml", "<annotations><version>1.1</version><image id='0' name='1.jpg'></image></annotations>"),
+    "CSV": ("labels.csv", "image,class\n1.jpg,cat\n2.jpg,dog\n"),
+    "YOLO": ("1.txt", "0 0.5 0.5 0.3 0.3\n"),
+    "TFRecord": ("a.tfrecord", ""),
+}
+
+
+@pytest.mark.parametrize("task", [None, "classification", "detection"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_labels_in_another_format_are_named(tmp_path, name, task):
+    file, content = FORMATS[name]
+    document(tmp_path / "photos", file, content)
+    with pytest.raises(
+        BlockError, match=rf"Labels in another format .*: {name} \({file}\)\. This block does not"
+    ) as refused:
+        run(tmp_path / "photos", task=task)
+    assert "The simplest remedy" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("notes.txt", "0 0.5 0.5 0.3 0.3"),
+        ("1.txt", "a photo of a cat"),
+        ("1.txt", ""),
+        ("settings.json", {"images": 3}),
+        ("settings.yaml", "size: 3"),
+        ("1.xml", "<annotation/>"),
+        ("prices.csv", "fruit,price\napple,3\n"),
+    ],
+)
+def test_other_documents_are_not_taken_for_labels(tmp_path, file, content):
+    document(tmp_path / "photos", file, content)
+    with pytest.raises(BlockError, match=ADVICE) as refused:
+        run(tmp_path / "photos")
+    assert "another format" not in str(refused.value)
+
+
+def test_names_are_not_taken_for_classes_beside_labels_in_another_format(tmp_path):
+    yolo(tmp_path / "photos")
+    with pytest.raises(BlockError, match=r"may begin with classes \(cat, dog\), .*--labels-from name.*YOLO \(10 files"):
+        run(tmp_path / "photos")
+    prepared = run(tmp_path / "photos", labels_from="name")
+    assert prepared.classes == ("cat", "dog")
+    assert prepared.preparation.split_from == "given by the folders train/, valid/"
+    assert [warning.split(":")[0] for warning in prepared.warnings] == [
+        "Labels in another format lie beside the photos"
+    ]
+
+
+def test_class_folders_beside_labels_in_another_format_give_a_warning(tmp_path):
+    photos = draw_all(tmp_path / "photos", *(f"{label}/{label}_{n}.jpg" for label in ("cat", "dog") for n in range(5)))
+    (photos / "coco.json").write_text(json.dumps(FORMATS["COCO"][1]))
+    assert "COCO (coco.json)" in run(photos).warnings[0]
+
+
+def test_long_file_is_recognized_by_its_end(tmp_path):
+    images = [{"id": n, "file_name": f"{n}.jpg"} for n in range(9000)]
+    document(tmp_path / "photos", "labels.json", {"images": images, "annotations": [BOX]})
+    assert (tmp_path / "photos" / "labels.json").stat().st_size > 1 << 18
+    with pytest.raises(BlockError, match="COCO"):
+        run(tmp_path / "photos")
+
+
+def test_boxes_that_detection_would_use_are_named(tmp_path):
+    photos = draw_all(tmp_path / "photos", *NUMBERED)
+    for number in range(8):
+        objects = "".join(
+            f"<object><name>{name}</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>9</xmax><ymax>7</ymax></bndbox></object>"
+            for name in ("cat", "dog")
+        )
+        (photos / f"{number}.xml").write_text(f"<annotation>{objects}</annotation>")
+    with pytest.raises(BlockError, match=r"These photos have boxes.* use --task detection") as refused:
+        run(photos, task="classification")
+    assert "The simplest remedy" not in str(refused.value)
+
+
+def test_photos_without_anything_are_advised_to_use_class_folders(tmp_path):
+    with pytest.raises(BlockError, match=ADVICE):
+        run(draw_all(tmp_path / "photos", *NUMBERED))
+
+
+# --- classes that are written in several ways --------------------------------------------------------------
+
+
+def test_classes_that_differ_only_in_writing_give_a_warning(tmp_path, capsys):
+    labels = ("Red Apple", "red_apple", "red-apple", "leaf")
+    run(draw_all(tmp_path / "photos", *(f"{label}/{n}.png" for label in labels for n in range(5))))
+    summary.describe_data(reading.read(tmp_path / "out"))
+    named = "The classes Red Apple (5) and red-apple (5) and red_apple (5) differ only by capitals"
+    assert f"Warning: {named}" in capsys.readouterr().out
+
+
+def test_report_names_classes_that_differ_only_in_writing():
+    counts = {split: {"Apple": 50, "apple": 40, "pear": 60} for split in ("train", "validation", "holdout")}
+    assert count_warnings(counts, "photo") == [
+        "The classes Apple (150) and apple (120) differ only by capitals, blanks, _ or -. If they are one class, give "
+        "them one name."
+    ]
