@@ -6,9 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esp32_deploy.compile.arithmetic import (
+    MOST_AVERAGED_CELLS,
     Multiplier,
     activation_range,
     add_scaling,
+    average_multiplier,
     dense_factors,
     mean_multiplier,
     quantize_multiplier,
@@ -111,3 +113,15 @@ def test_softmax_ignores_differences_beyond_31():
     scaling = softmax_scaling(0.1, 1.0)
     assert scaling.multiplier.exponent > 0
     assert -scaling.least_difference * 0.1 == pytest.approx(31, abs=0.2 * 31)
+
+
+@pytest.mark.parametrize("cells", [1, 2, 3, 7, 9, 25, 36, 64, 125, 144, 256, 576, 1024, 1600])
+def test_one_factor_averages_like_average_pool(cells):
+    multiplier = average_multiplier(cells)
+    sums = np.array([-128 * cells, *range(-3 * cells, 3 * cells + 1), 127 * cells])
+    divided = [int(Fraction(abs(int(value)), cells) + Fraction(1, 2)) * (1 if value > 0 else -1) for value in sums]
+    np.testing.assert_array_equal(requantize(sums, multiplier), divided)
+
+
+def test_averages_of_very_many_cells_are_left_to_the_division():
+    assert average_multiplier(MOST_AVERAGED_CELLS + 1) is None

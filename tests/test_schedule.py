@@ -3,6 +3,7 @@ from test_servable import FIXTURES
 from tiny_models import TinyModel, mobilenet
 
 from esp32_deploy.compile import graph, schedule
+from esp32_deploy.compile.division import Division
 from esp32_deploy.compile.graph import GraphError
 from esp32_deploy.compile.lower import lower
 
@@ -18,11 +19,11 @@ def kinds(plan):
 @pytest.mark.parametrize(
     ("name", "bytes_"),
     [
-        ("classifier_035_96", 21_296),
-        ("classifier_035_96_with_pads", 21_432),
-        ("classifier_100_96", 44_384),
-        ("classifier_100_160", 71_840),
-        ("fomo_035_96", 21_356),
+        ("classifier_035_96", 13_756),
+        ("classifier_035_96_with_pads", 13_828),
+        ("classifier_100_96", 29_648),
+        ("classifier_100_160", 63_420),
+        ("fomo_035_96", 13_756),
     ],
 )
 def test_the_plan_of_a_real_model_needs_these_bytes(shared_data, name, bytes_):
@@ -79,6 +80,57 @@ def test_every_layer_runs_in_exactly_one_stage(shared_data):
         program = lower(graph.read(shared_data / "models" / f"{name}.tflite"))
         layers = [layer for stage in schedule.build_stages(program) for layer in stage.layers]
         assert sorted(map(id, layers)) == sorted(map(id, program.layers))
+
+
+def narrowing_network(blocks=4):
+    model = TinyModel((1, 24, 24, 3))
+    rows = model.convolution(model.convolution(0, 8, (3, 3), (2, 2)), 64, (3, 3), (2, 2))
+    for _ in range(blocks):
+        rows = model.convolution(model.convolution(rows, 1, (3, 3), depthwise=True), 64)
+    model.mean(rows)
+    return model
+
+
+def test_planes_of_few_rows_run_layer_by_layer_in_the_same_memory():
+    plan = planned(narrowing_network().content())
+    assert kinds(plan)[plan.streamed :] == [["depthwise", "pointwise"]] * 4 + [["mean"]]
+    whole = [plan.buffers[stage.target] for stage in plan.stages[plan.streamed : -1]]
+    assert {(buffer.rows, buffer.pitch, buffer.place.bytes) for buffer in whole} == {(6, 6, 6 * 6 * 64)}
+    # Each depthwise convolution reads copies of three padded rows, so its block's output overwrites its input.
+    assert len({buffer.place for buffer in (*whole, plan.buffers[plan.stages[plan.streamed].source])}) == 1
+    assert {copy.rows for copy in plan.copies.values()} == {3}
+
+
+def test_more_late_layers_need_no_more_memory():
+    assert planned(narrowing_network(12).content()).bytes == planned(narrowing_network(3).content()).bytes
+
+
+def test_a_network_that_gains_nothing_from_whole_planes_streams_to_the_end():
+    model = TinyModel((1, 40, 8, 3))
+    rows = model.convolution(0, 8, (3, 3))
+    for _ in range(3):
+        rows = model.convolution(model.convolution(rows, 1, (3, 3), depthwise=True), 8)
+    plan = planned(model.content(model.mean(rows)))
+    assert plan.streamed == len(plan.stages)
+    assert plan.copies == {}
+
+
+def test_the_division_with_the_least_memory_is_chosen():
+    program = lower(graph.parse(narrowing_network().content(), "model.tflite"))
+    stages = tuple(schedule.build_stages(program))
+    divisions = [Division(program, stages, streamed) for streamed in range(1, len(stages) + 1)]
+    needed = [schedule.draft(division).schedule().needed_bytes for division in divisions]
+    best = schedule.plan(program)
+    assert best.needed_bytes == min(needed) == needed[best.streamed - 1] < needed[-1]
+
+
+def test_a_plane_padded_with_two_values_is_served_by_whole_planes():
+    model = TinyModel((1, 12, 12, 3), zero_point=7)
+    first = model.convolution(0, 4, (3, 3), (2, 2))
+    pooled = model.pool("MAX", first, (3, 3), (1, 1), "SAME")
+    model.add(pooled, model.convolution(first, 4, (3, 3)))
+    plan = planned(model.content())
+    assert sorted(copy.pad for copy in plan.copies.values()) == [0, 133]
 
 
 def test_a_piece_of_memory_larger_than_a_segment_is_refused():

@@ -1,5 +1,6 @@
 import re
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -92,6 +93,20 @@ def head_alone():
     return model
 
 
+def late_planes_of_few_rows():
+    model = TinyModel((1, 26, 22, 3))
+    first = model.convolution(0, 8, (3, 3), (2, 2), activation="RELU")
+    early = model.pool("MAX", model.convolution(first, 24, (3, 3), (2, 2)), (2, 2), (1, 1), "SAME")
+    # The sum at the end reads the plane `early`, which the image's rows gave, and two planes that lie in its memory.
+    rows = model.convolution(model.convolution(early, 1, (3, 3), depthwise=True, activation="RELU6"), 24)
+    rows = model.add(rows, model.convolution(rows, 24, (3, 3), activation="RELU"))
+    wide = model.convolution(model.convolution(rows, 70), 1, (5, 5), depthwise=True)
+    rows = model.add(early, model.add(rows, model.convolution(wide, 24)))
+    rows = model.convolution(model.pool("AVERAGE", rows, (3, 2), (2, 2)), 40, (2, 2), padding="VALID")
+    model.softmax(model.dense(model.reshape(rows, (1, prod(model.shape_of(rows)))), 6))
+    return model
+
+
 def channels_without_weights():
     model = TinyModel((1, 9, 9, 3))
     first = model.convolution(0, 8, (3, 3), (2, 2), activation="RELU6", output=(6 / 255, -128))
@@ -150,6 +165,7 @@ MODELS = (
     uint8_ends,
     changes_of_scale,
     sigmoid_end,
+    late_planes_of_few_rows,
     channels_without_weights,
     flat_windows,
     head_alone,
@@ -159,6 +175,7 @@ MODELS = (
     padded_pool_and_wide_windows,
     branches,
 )
+STREAMED_TO_THE_END = (flat_windows, branches)
 
 
 def write(folder, model):
@@ -233,6 +250,21 @@ def test_generated_code_compiles_without_warnings(compiler, tmp_path):
     for make in MODELS:
         simulate.write_source(compile_file(write(tmp_path, make()), "fruit").source, tmp_path)
         simulate.compile_model("fruit", target, tmp_path, ("-Wshadow", "-Wpedantic"))
+
+
+def test_code_for_layers_is_part_of_the_networks_that_need_it(tmp_path):
+    for make in MODELS:
+        compiled = compile_file(write(tmp_path, make()), "fruit")
+        is_layered = compiled.schedule.streamed < len(compiled.schedule.stages)
+        assert ("kernels/layers.h" in compiled.source.files) == is_layered == (make not in STREAMED_TO_THE_END)
+        assert ("Pass" in "".join(compiled.source.files.values())) == is_layered
+
+
+def test_an_image_after_another_gives_the_same_output(tmp_path):
+    compiled = compile_file(write(tmp_path, late_planes_of_few_rows()), "fruit")
+    images = patterns.patterns(compiled.input_shape, 4)
+    outputs = simulate.simulate(compiled, np.concatenate([images, images]), toolchain("host"), tmp_path).outputs
+    np.testing.assert_array_equal(outputs[:4], outputs[4:])
 
 
 def test_the_same_model_gives_the_same_source(tmp_path):

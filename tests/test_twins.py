@@ -12,7 +12,7 @@ from block.measure import decode
 from esp32_deploy import pixels, words
 from esp32_deploy.arduino import library
 from esp32_deploy.arduino.boards import FrameSize
-from esp32_deploy.compile import activations, arithmetic, emit, schedule
+from esp32_deploy.compile import activations, arithmetic, emit, memory, schedule
 from esp32_deploy.compile.compiler import compile_file
 from esp32_deploy.compile.requantize import ExactRequantization, FastRequantization
 from esp32_deploy.verify.simulate import TARGETS_FOLDER
@@ -59,7 +59,7 @@ def test_softmax_output_is_in_score_steps():
 
 def test_segment_alignment_is_equal():
     harness = integers((TARGETS_FOLDER / "harness.cpp").read_text())
-    assert harness["segment_alignment"] == schedule.ALIGNMENT_BYTES
+    assert harness["segment_alignment"] == memory.ALIGNMENT_BYTES
 
 
 def test_most_frame_pixels_is_the_limit_of_32_bits():

@@ -24,6 +24,9 @@ SOFTMAX_FRACTION_BITS = 31 - SOFTMAX_INTEGER_BITS
 FINEST_LOGITS = 2**-SOFTMAX_FRACTION_BITS
 """The smallest scale of logits that softmax supports."""
 
+MOST_AVERAGED_CELLS = 4096
+"""The most cells for which a factor is compared with a division, for every possible sum."""
+
 PROBABILITY_SCALE, PROBABILITY_ZERO_POINT = 1 / SCORE_STEPS, INT8_MIN
 """Scale and zero point of every softmax output."""
 
@@ -137,6 +140,20 @@ def mean_multiplier(input_scale: float, output_scale: float, cells: int) -> Mult
     scale = quantize_multiplier(input_scale / output_scale)
     shift = min(cells.bit_length() - 1, 32, 31 + scale.exponent)
     return Multiplier((scale.mantissa << shift) // cells, scale.exponent - shift)
+
+
+def average_multiplier(cells: int) -> Multiplier | None:
+    """The factor that turns every sum of int8 values over `cells` into the average of AVERAGE_POOL.
+
+    That operator divides, and rounds halves away from zero. None if no single factor is known to give the same.
+    """
+    if cells > MOST_AVERAGED_CELLS:
+        return None
+    # A little more than 1 / cells, so that halves round away from zero.
+    multiplier = Multiplier(min(2**31 // cells + 1, INT32_MAX), 0)
+    sums = np.arange(INT8_MIN * cells, INT8_MAX * cells + 1)
+    averages = np.sign(sums) * ((abs(sums) + cells // 2) // cells)
+    return multiplier if np.array_equal(requantize(sums, multiplier), averages) else None
 
 
 @dataclass(frozen=True)

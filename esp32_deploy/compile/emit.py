@@ -3,7 +3,6 @@
 Weights are reordered for the inner loops of the kernels. Requantization constants contain zero points and biases.
 """
 
-import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -16,7 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from esp32_deploy.compile.arithmetic import SoftmaxScaling
 from esp32_deploy.compile.lower import Addition, Convolution, Layer, Mean, Table
 from esp32_deploy.compile.requantize import ExactRequantization, FastRequantization
-from esp32_deploy.compile.schedule import Place, Schedule, Stage, places, strip_pixels
+from esp32_deploy.compile.schedule import Schedule, strip_pixels
+from esp32_deploy.compile.tables import LINE_CHARACTERS, initializer, tables, wrapped_code
 
 HERE = Path(__file__).resolve().parents[1]
 KERNELS = "kernels"
@@ -26,10 +26,11 @@ BLOCK_CHANNELS = 4
 """Output channels of a block of weights; as in kernels/pointwise.h."""
 FORMS = ("rising", "two_sided", "exact")
 """Forms of requantization; as in kernels/requantize.h."""
-LINE_CHARACTERS = 116
 
 NETWORK_KERNELS = ("convolution", "depthwise", "elementwise", "pointwise", "pool", "requantize", "softmax", "stream")
 """Kernels of a streamed network. The other kernels read frames and decode outputs."""
+LAYERS_KERNEL = "layers"
+"""The kernel for networks whose last stages run layer by layer."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ def emit(schedule: Schedule, name: str, file_bytes: int, title: str) -> Source:
     files = {
         f"{name}_model.{kind}": environment.get_template(f"model.{kind}.j2").render(values) for kind in ("h", "cpp")
     }
-    return Source(files | kernel_files(NETWORK_KERNELS, name), emitter.constant_bytes)
+    kernels = (*NETWORK_KERNELS, LAYERS_KERNEL) if values["passes"] else NETWORK_KERNELS
+    return Source(files | kernel_files(kernels, name), emitter.constant_bytes)
 
 
 def kernel_files(kernels: Iterable[str], name: str) -> dict[str, str]:
@@ -72,37 +74,23 @@ class _Emitter:
         self.arrays: list[str] = []
         self.layers: list[str] = []
         self.constant_bytes = 0
-        self.rings = {plane: number for number, plane in enumerate(sorted(schedule.buffers))}
 
     def values(self) -> dict[str, Any]:
         """Values for the templates."""
-        schedule = self.schedule
-        parts: list[str] = []
-        stages = [self.stage(number, stage, parts) for number, stage in enumerate(schedule.stages)]
-        network = initializer(
-            planes="planes",
-            stages="stages",
-            patches=_place(schedule.patches),
-            corrections=_place(schedule.corrections),
-            scratch=f"{{{', '.join(map(_place, schedule.scratch))}}}",
-            plane_count=len(self.rings),
-            stage_count=len(stages),
-            output=self.rings[self.program.output],
-        )
+        phases = tables(self.schedule)
         return {
             "input": self.program.planes[0],
             "output": self.program.planes[self.program.output],
-            "segments": list(schedule.segments),
-            "plane_count": len(self.rings),
-            "stage_count": len(stages),
-            "window_rows": schedule.window_rows,
+            "segments": list(self.schedule.segments),
+            "plane_count": max(len(phase.planes) for phase in phases),
+            "stage_count": max(len(phase.stages) for phase in phases),
+            "window_rows": self.schedule.window_rows,
             "uses": self.uses(),
             "arrays": self.arrays,
             "layers": self.layers,
-            "planes": [wrapped_code(f"    {self.plane(number)},") for number in self.rings],
-            "stage_parts": parts,
-            "stages": [wrapped_code(f"    {stage},") for stage in stages],
-            "network": wrapped_code(f"constexpr Network network = {network};"),
+            "tables": phases,
+            "network": wrapped_code(f"constexpr Network network = {phases[0].network};"),
+            "passes": [wrapped_code(f"    {phase.network},") for phase in phases[1:]],
         }
 
     def uses(self) -> dict[str, bool]:
@@ -266,87 +254,6 @@ class _Emitter:
         assert isinstance(layer.parameters, SoftmaxScaling)
         return softmax_parameters(layer.parameters)
 
-    def plane(self, number: int) -> str:
-        plane, buffer = self.program.planes[number], self.schedule.buffers[number]
-        return initializer(
-            place=_place(buffer.place),
-            height=plane.height,
-            width=plane.width,
-            channels=plane.channels,
-            pitch=buffer.pitch,
-            left=buffer.left,
-            capacity=buffer.rows,
-            pad=buffer.pad,
-        )
-
-    def stage(self, number: int, stage: Stage, parts: list[str]) -> str:
-        row_layers = ([stage.window] if stage.window is not None else []) + stage.steps
-        into = {layer.number: where for layer, where in zip(row_layers, places(stage), strict=True)}
-        head = "nullptr"
-        if stage.head is not None:
-            head = f"&head_{number}"
-            parts.append(wrapped_code(f"constexpr Head head_{number} = {self.head(number, stage)};"))
-        steps = "nullptr"
-        if stage.steps:
-            steps = f"steps_{number}"
-            rows = [
-                wrapped_code(f"    {self.step(step, into[step.number], stage.residual(place))},")
-                for place, step in enumerate(stage.steps)
-            ]
-            parts.append("\n".join([f"constexpr Step steps_{number}[] = {{", *rows, "};"]))
-        window = NO_STEP
-        if stage.window is not None:
-            window = self.step(stage.window, into[stage.window.number], None)
-        target, geometry = self.program.planes[stage.target], stage.geometry
-        return initializer(
-            head=head,
-            window=window,
-            steps=steps,
-            sums=_place(self.schedule.sums.get(number, Place(0, 0, 0))),
-            step_count=len(stage.steps),
-            source=self.rings[stage.source],
-            target=self.rings[stage.target],
-            first=stage.first,
-            last=target.height,
-            kernel_rows=geometry.kernel[0],
-            stride_rows=geometry.stride[0],
-            top=geometry.top,
-            left=geometry.left,
-            carried=stage.carried,
-            fresh=stage.fresh,
-            width=target.width,
-        )
-
-    def step(self, layer: Layer, into: str, residual: int | None) -> str:
-        operation = "pool" if layer.kind.endswith("_pool") else layer.kind
-        return initializer(
-            parameters="nullptr" if operation == "copy" else f"&layer_{layer.number}",
-            channels=self.program.planes[layer.target].channels,
-            plane=layer.target,
-            residual=0 if residual is None else self.rings[residual],
-            operation=f"Operation::{operation}",
-            into=f"Into::{into}",
-        )
-
-    def head(self, number: int, stage: Stage) -> str:
-        assert stage.head is not None
-        chunks = self.schedule.chunks[number]
-        return initializer(
-            parameters=f"&layer_{stage.head.number}",
-            chunks=_place(chunks.place),
-            plane=stage.head.target,
-            pitch=chunks.pitch,
-            groups=chunks.groups,
-            positions=chunks.positions,
-            kept=stage.kept,
-            pad=self.program.planes[stage.head.target].zero,
-        )
-
-
-def initializer(**fields: object) -> str:
-    """A C++ initializer with named fields. They must be in the order of their declaration, or C++ does not compile."""
-    return f"{{{', '.join(f'.{name} = {_literal(value)}' for name, value in fields.items())}}}"
-
 
 def softmax_parameters(scaling: SoftmaxScaling) -> str:
     """The initializer of a Softmax, declared in kernels/softmax.h."""
@@ -355,10 +262,6 @@ def softmax_parameters(scaling: SoftmaxScaling) -> str:
         least_difference=scaling.least_difference,
         left_shift=max(scaling.multiplier.exponent, 0),
     )
-
-
-def _literal(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def requantization_constants(exact: ExactRequantization, fast: FastRequantization | None) -> np.ndarray:
@@ -389,25 +292,6 @@ def _convolution(layer: Layer) -> Convolution:
 def _comment(text: str) -> str:
     """A tensor's name, made safe for a C++ comment. A final backslash, for example, would continue the comment."""
     return "".join(character if character.isalnum() or character in " _./;:-" else "?" for character in text)
-
-
-def _place(place: Place) -> str:
-    return initializer(offset=place.offset, segment=place.segment)
-
-
-NO_STEP = initializer(
-    parameters="nullptr", channels=0, plane=0, residual=0, operation="Operation::none", into="Into::target"
-)
-"""The step that stands for the window of a stage without one."""
-
-
-def wrapped_code(code: str) -> str:
-    """C++ code broken between tokens into lines of at most LINE_CHARACTERS. Later lines are indented by four more."""
-    indent = " " * (len(code) - len(code.lstrip()) + 4)
-    lines = textwrap.wrap(
-        code, LINE_CHARACTERS, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
-    return "\n".join(lines)
 
 
 def wrapped(values: np.ndarray) -> str:

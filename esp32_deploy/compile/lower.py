@@ -271,9 +271,15 @@ class _Lowering:
         self.add_layer(operator, "copy", (number,), target.shape[1:], window, pad=plane.zero)
 
     def lower_pool(self, operator: Operator, kind: str) -> None:
-        number, _ = self.image(operator)
+        number, plane = self.image(operator)
         low, high, _ = _limits(operator)
         window = self.window(operator, operator.options.window)
+        if kind == "average_pool" and window == Window((plane.height, plane.width), window.stride):
+            average = arithmetic.average_multiplier(plane.height * plane.width)
+            if average is not None and (low, high) == (0, 255):
+                # The average of a whole plane needs one sum per channel. A window would keep all rows.
+                self.add_mean(operator, number, Mean(average, INT8_OFFSET, INT8_OFFSET))
+                return
         # Padding with byte 0 is neutral: it adds nothing to a sum and is never the maximum.
         self.add_layer(operator, kind, (number,), operator.outputs[0].shape[1:], window, low=low, high=high)
 
@@ -282,7 +288,11 @@ class _Lowering:
         cells = plane.height * plane.width
         source, target = _given(operator.inputs[0]), operator.outputs[0]
         multiplier = arithmetic.mean_multiplier(source.scales[0], target.scales[0], cells)
-        parameters = Mean(multiplier, plane.zero, target.zero_byte)
+        self.add_mean(operator, number, Mean(multiplier, plane.zero, target.zero_byte))
+
+    def add_mean(self, operator: Operator, number: int, parameters: Mean) -> None:
+        """Adds the layer that averages all cells of a plane."""
+        plane = self.planes[number]
         window = Window((plane.height, plane.width))
         self.add_layer(operator, "mean", (number,), (1, 1, plane.channels), window, parameters=parameters)
 

@@ -1,118 +1,38 @@
-"""The depth-first row schedule: the rows that each layer keeps, the order of execution, and the memory for rows.
+"""The schedule: which stages run row by row and which layer by layer, the rows that planes keep, and their memory.
 
-Layers are joined into stages. A stage reads rows of one plane, slides a window over them, and runs further layers on
-the row that the window gives. So only the planes between stages need memory. One rule sets the order: of the stages
-whose input rows are complete, the deepest runs first. This module simulates the rule with row numbers. The largest
-number of rows that a plane holds at once is the size of its ring buffer. Nothing is computed twice.
-
-A stage may begin with a head: a 1x1 convolution that widens few channels to many, in front of a depthwise convolution.
-The head computes eight channels at a time. The wide plane then keeps kernel - stride rows, instead of kernel rows.
+The first stages run depth first while the image arrives (`stages.py`). A ring buffer of a few rows can be larger than
+its plane where the plane has few rows. So the last stages may run layer by layer: each reads a whole plane and writes a
+whole plane, in memory that the stages before it no longer need. The schedule compares every point at which the change
+is possible, and takes the one that needs least memory. Either way nothing is computed twice.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from esp32_deploy.compile.division import Division, distance, phases_of
 from esp32_deploy.compile.graph import StreamError
-from esp32_deploy.compile.lower import Convolution, Layer, Program, Window
+from esp32_deploy.compile.lower import Convolution, Layer, Program
+from esp32_deploy.compile.memory import Piece, Place, aligned, lay_out
+from esp32_deploy.compile.stages import Stage, build_stages, has_window_rows, scratch_bytes
 
 GROUP_CHANNELS = 8
 """Channels of a head that are computed at a time. kernels/stream.h has the same constant."""
 STRIP_PIXELS = 16
 """The most pixels whose windows a convolution gathers at a time. The generated tables pass it to the kernels."""
-
-SEGMENT_BYTES = 64 * 1024
-"""Largest segment, because the free memory of a board lies in pieces."""
-ALIGNMENT_BYTES = 4
-
-ROWWISE = ("pointwise", "add", "table", "softmax")
-IN_PLACE = ("add", "table", "softmax")
-
-
-@dataclass(frozen=True)
-class Place:
-    """A range of bytes in a memory segment."""
-
-    segment: int
-    offset: int
-    bytes: int
-
-
-@dataclass
-class Stage:
-    """Layers between two planes: `head` and `window` read rows of `source`, then `steps` run on the resulting row."""
-
-    source: int
-    window: Layer | None = None
-    head: Layer | None = None
-    steps: list[Layer] = field(default_factory=list)
-
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers in the order of execution."""
-        return [layer for layer in (self.head, self.window, *self.steps) if layer is not None]
-
-    @property
-    def target(self) -> int:
-        """The plane whose rows the stage completes."""
-        return self.layers[-1].target
-
-    @property
-    def geometry(self) -> Window:
-        """The stage's window. A mean is a window that advances row by row and outputs its row after the last one."""
-        if self.window is None:
-            return Window()
-        if self.window.kind == "mean":
-            return Window(self.window.window.kernel)
-        return self.window.window
-
-    @property
-    def carried(self) -> int:
-        """Rows of the window that earlier steps have already processed."""
-        if self.head is None and (self.window is None or self.window.kind != "mean"):
-            return 0
-        return max(self.geometry.kernel[0] - self.geometry.stride[0], 0)
-
-    @property
-    def fresh(self) -> int:
-        """Rows of the window that are new in a step."""
-        return self.geometry.kernel[0] - self.carried
-
-    @property
-    def first(self) -> int:
-        """Number of the first step. Steps below zero read rows but output none."""
-        return -self.carried // self.geometry.stride[0]  # rounded away from zero
-
-    @property
-    def kept(self) -> int:
-        """Fresh rows of a head that later steps still need."""
-        return min(self.fresh, self.carried)
-
-    @property
-    def residuals(self) -> list[int]:
-        """Planes whose rows are added to the stage's row."""
-        return [plane for plane in map(self.residual, range(len(self.steps))) if plane is not None]
-
-    def residual(self, number: int) -> int | None:
-        """The plane that ADD step `number` adds to its input from the stage; None for steps of another kind."""
-        layer = self.steps[number]
-        if layer.kind != "add":
-            return None
-        place = len(self.layers) - len(self.steps) + number
-        given = self.layers[place - 1].target if place else self.source
-        first, second = layer.sources
-        return second if first == given else first
-
-    def rows_read(self, step: int) -> tuple[int, int]:
-        """The rows of the source that a step reads: first, and last + 1. Rows outside the plane are padding."""
-        start = step * self.geometry.stride[0] - self.geometry.top + self.carried
-        return start, start + self.fresh
+STRIP_STEP = 4
+"""Pixels that a 1x1 convolution computes together. A strip has a multiple of them."""
+PATCH_BYTES = 2304
+"""Bytes of gathered windows above which a strip gets shorter."""
+LAYERS_STACK_BYTES = 64
+"""Stack of the code that runs stages layer by layer, as measured on the emulated processors."""
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A plane's ring buffer of `rows` rows. A row has one line of `pitch` bytes per channel.
+    """Rows of a plane in memory: a ring buffer of `rows` rows, or the whole plane.
 
-    `left` is the padding in front of a line, in bytes; `pad` is the value of padding.
+    A row has one line of `pitch` bytes per channel. `left` is the padding in front of a line, in bytes; `pad` is the
+    value of padding.
     """
 
     left: int
@@ -136,20 +56,39 @@ class Chunks:
 
 
 @dataclass(frozen=True)
+class Workspace:
+    """Memory that the stages of a phase use one after the other.
+
+    `corrections` has one 32-bit sum per pixel that a 1x1 convolution reads.
+    """
+
+    patches: Place
+    corrections: Place
+    scratch: tuple[Place, Place]
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """All its pieces."""
+        return self.patches, self.corrections, *self.scratch
+
+
+@dataclass(frozen=True)
 class Schedule:
     """Stages and memory layout: all that a board needs apart from the constants."""
 
     program: Program
     stages: tuple[Stage, ...]
+    streamed: int
+    """The number of stages that run row by row. The stages after them run layer by layer."""
     buffers: dict[int, Buffer]
+    copies: dict[int, Buffer]
+    """By stage number: padded rows, copied from a whole plane, for the windows of a stage that runs by itself."""
     chunks: dict[int, Chunks]
     """By stage number."""
     sums: dict[int, Place]
     """The 32-bit sums of a mean, by stage number."""
-    patches: Place
-    corrections: Place
-    """One 32-bit sum per pixel that a 1x1 convolution reads."""
-    scratch: tuple[Place, Place]
+    workspaces: tuple[Workspace, ...]
+    """By phase."""
     segments: tuple[int, ...]
     """Bytes of each segment."""
 
@@ -159,166 +98,123 @@ class Schedule:
         return sum(self.segments)
 
     @property
+    def needed_bytes(self) -> int:
+        """Bytes of all segments, and of the stack that only a schedule with layers needs."""
+        return self.bytes + (LAYERS_STACK_BYTES if self.streamed < len(self.stages) else 0)
+
+    @property
     def window_rows(self) -> int:
         """The most rows that a window reads at once. A mean reads one row at a time and does not count."""
         windows = [stage for stage in self.stages if stage.window is None or stage.window.kind != "mean"]
         return max([1, *(stage.geometry.kernel[0] for stage in windows)])
 
+    @property
+    def phases(self) -> list[range]:
+        """The numbers of the stages that each phase runs."""
+        return phases_of(len(self.stages), self.streamed)
+
 
 def plan(program: Program) -> Schedule:
-    """The schedule of a program. Raises StreamError if a piece of memory does not fit in a segment."""
-    stages = build_stages(program)
-    rows = simulate_rows(program, stages)
-    memory = _Memory()
-    buffers = {plane: _buffer(program, stages, plane, count, memory) for plane, count in rows.items()}
-    chunks = {number: _chunks(program, stage, memory) for number, stage in enumerate(stages) if stage.head is not None}
-    sums = {
-        number: memory.place(4 * program.planes[stage.source].channels, f"the sums of {stage.window.name!r}")
-        for number, stage in enumerate(stages)
-        if stage.window is not None and stage.window.kind == "mean"
-    }
-    patches = memory.place(max([0, *(_patch_bytes(program, stage) for stage in stages)]), "patches")
-    corrections = memory.place(4 * max(_pixels_summed(program, stage) for stage in stages), "sums of pixels")
-    scratch = [
-        memory.place(max([0, *(scratch_bytes(program, stage)[which] for stage in stages)]), "a scratch row")
-        for which in (0, 1)
-    ]
-    return Schedule(
-        program,
-        tuple(stages),
-        buffers,
-        chunks,
-        sums,
-        patches,
-        corrections,
-        (scratch[0], scratch[1]),
-        tuple(memory.segments),
-    )
+    """The schedule of a program that needs least memory. Of several such schedules, the one that streams most stages.
 
-
-def build_stages(program: Program) -> list[Stage]:
-    """Joins the layers of a program into stages, in program order."""
-    stages: list[Stage] = []
-    heads: dict[int, Layer] = {}
-    for layer in program.layers:
-        if _is_head(program, layer):
-            heads[layer.target] = layer
-        elif layer.kind not in ROWWISE:
-            head = heads.get(layer.sources[0])
-            stages.append(Stage(layer.sources[0] if head is None else head.sources[0], layer, head))
-        elif (stage := _stage_to_extend(program, layer, stages)) is not None:
-            stage.steps.append(layer)
-        else:
-            stages.append(Stage(layer.sources[0], steps=[layer]))
-    return stages
-
-
-def _is_head(program: Program, layer: Layer) -> bool:
-    """Whether a layer is a pointwise one that widens a plane for a single depthwise layer."""
-    readers = program.readers(layer.target)
-    if layer.kind != "pointwise" or len(readers) != 1 or readers[0].kind != "depthwise":
-        return False
-    kernel, stride = readers[0].window.kernel[0], readers[0].window.stride[0]
-    widens = program.planes[layer.target].channels > program.planes[layer.sources[0]].channels
-    # The ring of chunks works if a step computes one row, or all carried rows were computed in the previous step.
-    return widens and kernel > stride and (stride == 1 or kernel <= 2 * stride)
-
-
-def _stage_to_extend(program: Program, layer: Layer, stages: list[Stage]) -> Stage | None:
-    """The stage that a row-wise layer can join, or None: the layer must be the only reader of the stage's row.
-
-    If two stages are possible, the later one is taken, because the rows of the other wait for it.
+    Raises StreamError if no schedule is possible, for example because a piece of memory does not fit in a segment.
     """
-    for stage in reversed(stages):
-        if stage.target in layer.sources:
-            is_private = len(program.readers(stage.target)) == 1 and stage.target != program.output
-            return stage if is_private and layer.sources.count(stage.target) == 1 else None
-    return None
-
-
-def simulate_rows(program: Program, stages: list[Stage]) -> dict[int, int]:
-    """Simulates the schedule. Returns the largest number of rows that each plane between stages holds at once."""
-    written = {0: 0, **{stage.target: 0 for stage in stages}}
-    steps = [stage.first for stage in stages]
-    rows = dict.fromkeys(written, 1)
-    heights = {plane: program.planes[plane].height for plane in written}
-
-    def oldest_needed(plane: int) -> int:
-        if plane == program.output:
-            return 0
-        return min([written[plane], *_rows_needed(program, stages, steps, plane)])
-
-    for _ in range(heights[0]):
-        written[0] += 1
-        rows[0] = max(rows[0], written[0] - oldest_needed(0))
-        while (number := _deepest_ready(program, stages, steps, written)) is not None:
-            stage = stages[number]
-            start, end = stage.rows_read(steps[number])
-            if has_window_rows(stage):
-                rows[stage.source] = max(
-                    rows[stage.source], max(end, written[stage.source]) - min(start, oldest_needed(stage.source))
-                )
-            if steps[number] >= 0:
-                written[stage.target] += 1
-                rows[stage.target] = max(rows[stage.target], written[stage.target] - oldest_needed(stage.target))
-            steps[number] += 1
-    if any(written[plane] != height for plane, height in heights.items()):
-        raise StreamError("its stages wait for each other's rows.")
-    return rows
-
-
-def has_window_rows(stage: Stage) -> bool:
-    """Whether the window reads the source's ring buffer directly, including its padding."""
-    return stage.window is not None and stage.head is None and stage.window.kind != "mean"
-
-
-def _rows_needed(program: Program, stages: list[Stage], steps: list[int], plane: int) -> Iterator[int]:
-    """The oldest row of a plane that is still needed, for each reader."""
-    for stage, step in zip(stages, steps, strict=True):
-        if step >= program.planes[stage.target].height:
+    stages = tuple(build_stages(program))
+    drafts: list[Draft] = []
+    best: Schedule | None = None
+    refusal: StreamError | None = None
+    for streamed in range(len(stages), 0, -1):
+        try:
+            drafts.append(draft(Division(program, stages, streamed)))
+        except StreamError as error:
+            refusal = refusal or error
+    for one in sorted(drafts, key=lambda one: one.least_bytes):
+        if best is not None and one.least_bytes > best.needed_bytes:
+            break
+        try:
+            found = one.schedule()
+        except StreamError as error:
+            refusal = refusal or error
             continue
-        if stage.source == plane:
-            start = stage.rows_read(step)[0]
-            yield start if has_window_rows(stage) else max(start, 0)
-        if plane in stage.residuals:
-            yield max(step, 0)
+        if best is None or (found.needed_bytes, -found.streamed) < (best.needed_bytes, -best.streamed):
+            best = found
+    if best is None:
+        raise refusal or StreamError("it has no layers.")
+    return best
 
 
-def _deepest_ready(program: Program, stages: list[Stage], steps: list[int], written: dict[int, int]) -> int | None:
-    for number in reversed(range(len(stages))):
-        stage, step = stages[number], steps[number]
-        if step >= program.planes[stage.target].height:
-            continue
-        needed = min(stage.rows_read(step)[1], program.planes[stage.source].height)
-        if written[stage.source] >= needed and all(written[plane] > step for plane in stage.residuals):
-            return number
-    return None
+Reserve = Callable[[str, int, int, int], Place]
+"""Gives a piece of memory a place: what it is for, its bytes, and the first and last phase that need it."""
 
 
-class _Memory:
-    """Allocates pieces of memory in segments, first fit."""
+@dataclass(frozen=True)
+class Draft:
+    """A division, its pieces of memory, and the distances between pieces that may overlap."""
 
-    def __init__(self) -> None:
-        self.segments: list[int] = []
+    division: Division
+    pieces: tuple[Piece, ...]
+    distances: dict[tuple[int, int], int]
 
-    def place(self, size: int, what: str) -> Place:
-        size = -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
-        if size > SEGMENT_BYTES:
-            raise StreamError(
-                f"one piece of memory ({what}) would need {size} bytes. At most {SEGMENT_BYTES} are possible. "
-                "Train for a smaller image."
-            )
-        for segment, used in enumerate(self.segments):
-            if used + size <= SEGMENT_BYTES:
-                self.segments[segment] += size
-                return Place(segment, used, size)
-        self.segments.append(size)
-        return Place(len(self.segments) - 1, 0, size)
+    @property
+    def least_bytes(self) -> int:
+        """No layout is smaller: the bytes that phase 0 needs at once."""
+        return sum(aligned(piece.bytes) for piece in self.pieces if piece.first == 0)
+
+    def schedule(self) -> Schedule:
+        """The schedule with a place for each piece."""
+        layout = lay_out(self.pieces, self.distances)
+        found = iter(layout.places)
+        return _assembled(self.division, lambda *_: next(found), layout.segments)
 
 
-def _buffer(program: Program, stages: list[Stage], number: int, rows: int, memory: _Memory) -> Buffer:
-    plane = program.planes[number]
-    windows = [stage for stage in stages if stage.source == number and has_window_rows(stage)]
+def draft(division: Division) -> Draft:
+    """The pieces of memory of a division. Raises StreamError if the division is not possible."""
+    pieces: list[Piece] = []
+
+    def listed(what: str, size: int, first: int, last: int) -> Place:
+        pieces.append(Piece(what, size, first, last))
+        return Place(0, 0, aligned(size))
+
+    schedule = _assembled(division, listed, ())
+    return Draft(division, tuple(pieces), _distances(division, schedule.buffers))
+
+
+def _assembled(division: Division, reserve: Reserve, segments: tuple[int, ...]) -> Schedule:
+    """The schedule of a division whose pieces of memory get their places from `reserve`. Buffers come first."""
+    program, stages = division.program, division.stages
+    buffers = {plane: _buffer(division, plane, reserve) for plane in division.rows}
+    copies, chunks, sums, workspaces = {}, {}, {}, []
+    for phase, numbers in enumerate(division.phases):
+        for number in filter(division.is_copied, numbers):
+            copies[number] = _copy(division, number, reserve)
+        for number in numbers:
+            if stages[number].head is not None:
+                chunks[number] = _chunks(program, stages[number], phase, reserve)
+        for number in numbers:
+            window = stages[number].window
+            if window is not None and window.kind == "mean":
+                size = 4 * program.planes[stages[number].source].channels
+                sums[number] = reserve(f"the sums of {window.name!r}", size, phase, phase)
+        workspaces.append(_workspace(program, [stages[number] for number in numbers], phase, reserve))
+    return Schedule(program, stages, division.streamed, buffers, copies, chunks, sums, tuple(workspaces), segments)
+
+
+def _buffer(division: Division, number: int, reserve: Reserve) -> Buffer:
+    windows = [stage for stage in division.stages[: division.streamed] if stage.source == number]
+    return _padded(division, number, windows, division.rows[number], division.lives[number], reserve)
+
+
+def _copy(division: Division, number: int, reserve: Reserve) -> Buffer:
+    stage, phase = division.stages[number], division.phase(number)
+    return _padded(division, stage.source, [stage], division.copied_rows[number], (phase, phase), reserve)
+
+
+def _padded(
+    division: Division, number: int, readers: list[Stage], rows: int, life: tuple[int, int], reserve: Reserve
+) -> Buffer:
+    """A buffer for rows of a plane, with the padding that the windows of its readers need."""
+    plane = division.program.planes[number]
+    windows = [stage for stage in readers if has_window_rows(stage)]
     left = max([0, *(stage.geometry.left for stage in windows)])
     right = max([0, *(stage.geometry.right for stage in windows)])
     padded = [stage for stage in windows if any((stage.geometry.left, stage.geometry.right, *_rows_outside(stage)))]
@@ -326,7 +222,7 @@ def _buffer(program: Program, stages: list[Stage], number: int, rows: int, memor
     if len(pads) > 1:
         raise StreamError(f"{plane.name!r} is padded by a pool and by a convolution with different values.")
     pitch = left + plane.width + right
-    place = memory.place(rows * pitch * plane.channels, f"{rows} rows of {plane.name!r}")
+    place = reserve(f"{rows} rows of {plane.name!r}", rows * pitch * plane.channels, *life)
     return Buffer(left, pitch, rows, pads.pop() if pads else 0, place)
 
 
@@ -334,7 +230,7 @@ def _rows_outside(stage: Stage) -> tuple[int, int]:
     return stage.geometry.top, stage.geometry.bottom
 
 
-def _chunks(program: Program, stage: Stage, memory: _Memory) -> Chunks:
+def _chunks(program: Program, stage: Stage, phase: int, reserve: Reserve) -> Chunks:
     if stage.head is None:
         raise ValueError("only a stage with a head has chunks")
     plane, geometry = program.planes[stage.head.target], stage.geometry
@@ -343,12 +239,28 @@ def _chunks(program: Program, stage: Stage, memory: _Memory) -> Chunks:
     positions = stage.carried // stage.kept * groups + 1
     chunks = positions * stage.kept + stage.fresh - stage.kept
     name = f"{stage.carried} rows of {plane.name!r}"
-    return Chunks(pitch, groups, positions, memory.place(chunks * pitch * GROUP_CHANNELS, name))
+    return Chunks(pitch, groups, positions, reserve(name, chunks * pitch * GROUP_CHANNELS, phase, phase))
+
+
+def _workspace(program: Program, stages: list[Stage], phase: int, reserve: Reserve) -> Workspace:
+    patches = reserve("patches", max([0, *(_patch_bytes(program, stage) for stage in stages)]), phase, phase)
+    pixels = max(_pixels_summed(program, stage) for stage in stages)
+    corrections = reserve("sums of pixels", 4 * pixels, phase, phase)
+    first, second = (
+        reserve("a scratch row", max([0, *(scratch_bytes(program, stage)[which] for stage in stages)]), phase, phase)
+        for which in (0, 1)
+    )
+    return Workspace(patches, corrections, (first, second))
 
 
 def strip_pixels(program: Program, layer: Layer) -> int:
-    """Pixels whose windows a convolution gathers at a time: at most the width of a row."""
-    return min(STRIP_PIXELS, program.planes[layer.target].width)
+    """Pixels whose windows a convolution gathers at a time: at most the width of a row.
+
+    A large window gets fewer pixels, because the memory for them would be larger than that for rows.
+    """
+    assert isinstance(layer.parameters, Convolution)
+    fitting = PATCH_BYTES // layer.parameters.weights[0].size // STRIP_STEP * STRIP_STEP
+    return min(STRIP_PIXELS, program.planes[layer.target].width, max(fitting, STRIP_STEP))
 
 
 def _patch_bytes(program: Program, stage: Stage) -> int:
@@ -366,28 +278,17 @@ def _pixels_summed(program: Program, stage: Stage) -> int:
     return max(head, program.planes[stage.target].width)
 
 
-def places(stage: Stage) -> list[str]:
-    """Where the window and each step write their row: target, first_scratch or second_scratch.
+def _distances(division: Division, buffers: dict[int, Buffer]) -> dict[tuple[int, int], int]:
+    """For pieces of memory whose rows a stage may overwrite while it still reads the plane: the least distance.
 
-    The last layer writes to the target. So does a layer that is followed only by operations in place.
+    Keys are (target, plane read for the last time), as numbers of pieces. Buffers are the first pieces, in their order.
     """
-    row_layers = ([stage.window] if stage.window is not None else []) + stage.steps
-    result: list[str] = []
-    for number, layer in enumerate(row_layers):
-        if all(later.kind in IN_PLACE for later in row_layers[number + 1 :]):
-            result.append("target")
-        elif result and layer.kind in IN_PLACE:
-            result.append(result[-1])
-        else:
-            result.append("second_scratch" if result and result[-1] == "first_scratch" else "first_scratch")
-    return result
-
-
-def scratch_bytes(program: Program, stage: Stage) -> tuple[int, int]:
-    """Bytes of the first and second scratch row that a stage needs."""
-    row_layers = ([stage.window] if stage.window is not None else []) + stage.steps
-    needed = {"target": 0, "first_scratch": 0, "second_scratch": 0}
-    for layer, where in zip(row_layers, places(stage), strict=True):
-        plane = program.planes[layer.target]
-        needed[where] = max(needed[where], plane.width * plane.channels)
-    return needed["first_scratch"], needed["second_scratch"]
+    pieces = {plane: piece for piece, plane in enumerate(buffers)}
+    row_bytes = {plane: one.pitch * division.program.planes[plane].channels for plane, one in buffers.items()}
+    distances = {}
+    for number in range(division.streamed, len(division.stages)):
+        stage = division.stages[number]
+        for plane in {stage.source, *stage.residuals} - {stage.target}:
+            if division.lives[plane][1] == division.phase(number) and plane != division.program.output:
+                distances[pieces[stage.target], pieces[plane]] = distance(division, number, plane, row_bytes)
+    return distances

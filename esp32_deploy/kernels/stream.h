@@ -157,7 +157,7 @@ class Stream {
     return {lines.data, lines.pitch};
   }
 
- private:
+ protected:
   uint8_t* at(Place place) const { return state_.segments[place.segment] + place.offset; }
 
   int32_t* corrections(size_t first = 0) const { return reinterpret_cast<int32_t*>(at(network_.corrections)) + first; }

@@ -5,7 +5,9 @@ from typing import Any
 
 from esp32_deploy.compile.compiler import Compiled
 from esp32_deploy.compile.graph import Graph
-from esp32_deploy.compile.schedule import Schedule, Stage
+from esp32_deploy.compile.lower import Layer
+from esp32_deploy.compile.memory import Place
+from esp32_deploy.compile.schedule import Schedule
 
 COLUMNS = ("stage", "layer", "output", "MACs", "weights B", "rows kept", "bytes")
 TEXT_COLUMNS = ("layer", "operator", "output")
@@ -18,24 +20,45 @@ def report(compiled: Compiled, arena_bytes: int | None) -> dict[str, Any]:
     `arena_bytes` is the arena that TensorFlow Lite Micro would need, or None if it is not known.
     """
     schedule, program = compiled.schedule, compiled.schedule.program
-    layers = [
-        _layer(compiled, number, stage, place)
-        for number, stage in enumerate(schedule.stages)
-        for place in range(len(stage.layers))
-    ]
     image, output = schedule.buffers[0], program.planes[program.output]
+    memory = _Memory(schedule.segments)
+    image_bytes, scratch_bytes = memory.added_bytes(image.place), 0
+    layers: list[dict[str, Any]] = []
+    for numbers, workspace in zip(schedule.phases, schedule.workspaces, strict=True):
+        for number in numbers:
+            stage = schedule.stages[number]
+            layers += [_layer(compiled, memory, number, place) for place in range(len(stage.layers))]
+        copies = [schedule.copies[number].place for number in numbers if number in schedule.copies]
+        scratch_bytes += sum(map(memory.added_bytes, (*copies, *workspace.places)))
     return {
-        "input": {"shape": list(compiled.input_shape), "rows_kept": image.rows, "bytes": image.place.bytes},
+        "input": {"shape": list(compiled.input_shape), "rows_kept": image.rows, "bytes": image_bytes},
         "layers": layers,
         "output": {"shape": [output.height, output.width, output.channels]},
+        "streamed_stages": schedule.streamed,
         "macs": compiled.graph.macs,
         "constant_bytes": compiled.source.constant_bytes,
         "ram_bytes": schedule.bytes,
-        "scratch_bytes": sum(place.bytes for place in (*schedule.scratch, schedule.patches, schedule.corrections)),
+        "scratch_bytes": scratch_bytes,
         "segments": list(schedule.segments),
         "tflm_arena_bytes": arena_bytes,
         "refusal": None,
     }
+
+
+class _Memory:
+    """Counts each byte of memory once, although layers that run one after the other share bytes."""
+
+    def __init__(self, segments: Sequence[int]) -> None:
+        self.used = [bytearray(size) for size in segments]
+
+    def added_bytes(self, place: Place) -> int:
+        """Bytes of a place that no earlier place has."""
+        if place.bytes == 0:
+            return 0
+        segment = self.used[place.segment]
+        added = segment.count(0, place.offset, place.end)
+        segment[place.offset : place.end] = b"\1" * place.bytes
+        return added
 
 
 def unstreamed_report(graph: Graph, arena_bytes: int | None, refusal: str) -> dict[str, Any]:
@@ -44,6 +67,7 @@ def unstreamed_report(graph: Graph, arena_bytes: int | None, refusal: str) -> di
         "input": {"shape": list(graph.inputs[0].shape[1:]), "rows_kept": None, "bytes": None},
         "layers": operator_layers(graph),
         "output": {"shape": list(graph.outputs[0].shape[1:])},
+        "streamed_stages": None,
         "macs": graph.macs,
         "constant_bytes": graph.constant_bytes,
         "ram_bytes": None,
@@ -70,11 +94,12 @@ def operator_layers(graph: Graph) -> list[dict[str, Any]]:
     ]
 
 
-def _layer(compiled: Compiled, number: int, stage: Stage, place: int) -> dict[str, Any]:
-    layer, program = stage.layers[place], compiled.schedule.program
+def _layer(compiled: Compiled, memory: _Memory, number: int, place: int) -> dict[str, Any]:
+    stage, program = compiled.schedule.stages[number], compiled.schedule.program
+    layer = stage.layers[place]
     plane = program.planes[layer.target]
     operator = compiled.graph.operators[layer.operator]
-    rows, size = _memory(compiled.schedule, number, stage, place)
+    rows, kept = _kept(compiled.schedule, number, layer)
     return {
         "stage": number,
         "kind": layer.kind,
@@ -82,19 +107,19 @@ def _layer(compiled: Compiled, number: int, stage: Stage, place: int) -> dict[st
         "macs": operator.macs,
         "weight_bytes": operator.constant_bytes if operator.macs else 0,
         "rows_kept": rows,
-        "bytes": size,
+        "bytes": 0 if kept is None else memory.added_bytes(kept),
     }
 
 
-def _memory(schedule: Schedule, number: int, stage: Stage, place: int) -> tuple[int, int]:
-    """Rows of the layer's output that are kept in memory, and their bytes. 0 for rows that stay inside a stage."""
-    layer = stage.layers[place]
+def _kept(schedule: Schedule, number: int, layer: Layer) -> tuple[int, Place | None]:
+    """Rows of the layer's output that are kept in memory, and their place. None for rows that stay inside a stage."""
+    stage = schedule.stages[number]
     if layer is stage.head:
-        return stage.carried, schedule.chunks[number].place.bytes
+        return stage.carried, schedule.chunks[number].place
     if layer is stage.layers[-1]:
         buffer = schedule.buffers[layer.target]
-        return buffer.rows, buffer.place.bytes
-    return 0, 0
+        return buffer.rows, buffer.place
+    return 0, None
 
 
 def table(report: dict[str, Any]) -> str:
@@ -115,6 +140,7 @@ def _rows(report: dict[str, Any]) -> str:
     rows.append(("", "scratch", "", "", "", "", f"{report['scratch_bytes']:,}"))
     summary = [
         *_work(report),
+        *_order(report),
         f"Rows need {report['ram_bytes']:,} bytes of RAM in {len(report['segments'])} piece(s), the largest "
         f"{max(report['segments']):,}.",
         _arena(report),
@@ -129,6 +155,16 @@ def _operators(report: dict[str, Any]) -> str:
         for layer in report["layers"]
     ]
     return _aligned(OPERATOR_COLUMNS, rows, [*_work(report), report["refusal"], _arena(report)])
+
+
+def _order(report: dict[str, Any]) -> list[str]:
+    streamed, last = report["streamed_stages"], report["layers"][-1]["stage"]
+    if streamed > last:
+        return []
+    return [
+        f"Stages before {streamed} run row by row. The others run after them, layer by layer, in memory that earlier "
+        "stages used."
+    ]
 
 
 def _work(report: dict[str, Any]) -> list[str]:
