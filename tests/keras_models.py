@@ -3,6 +3,7 @@
 import numpy as np
 
 from block.model.backbone import import_keras
+from block.model.tensorflow_compat import import_tensorflow
 
 SEED = 5
 CALIBRATION_IMAGES = 8
@@ -64,9 +65,7 @@ def int8_model(make, batch=1):
 
     `batch` is None for an open batch.
     """
-    keras = import_keras()  # before TensorFlow, because it hides the messages of its start
-    import tensorflow
-
+    tensorflow, keras = import_tensorflow(), import_keras()
     keras.utils.set_random_seed(SEED)
     model, spread = make(batch), make(None)
     images = _images(model.input_shape[1:])

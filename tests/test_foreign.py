@@ -13,10 +13,16 @@ from esp32_deploy.compile.compiler import compile_file
 LIMITS = {"mobilenet_v1": (15_260, 28.5), "resnet": (16_880, 39), "keyword_spotter": (6_624, 11)}
 
 
-@pytest.fixture(scope="session", params=LIMITS)
+@pytest.fixture(
+    scope="session",
+    params=[*((name, None) for name in LIMITS), ("keyword_spotter", 1)],
+    ids=lambda param: f"{param[0]}-{'open' if param[1] is None else 'one'}",
+)
 def network(request, tmp_path_factory):
-    path = tmp_path_factory.mktemp("keras") / f"{request.param}.tflite"
-    path.write_bytes(keras_models.int8_model(getattr(keras_models, request.param)))
+    """The path of a network's .tflite. Keras exports an open batch unless the input has a batch size."""
+    name, batch = request.param
+    path = tmp_path_factory.mktemp("keras") / f"{name}.tflite"
+    path.write_bytes(keras_models.int8_model(getattr(keras_models, name), batch))
     return path
 
 

@@ -175,7 +175,7 @@ MODELS = (
     padded_pool_and_wide_windows,
     branches,
 )
-STREAMED_TO_THE_END = (flat_windows, branches)
+STREAMED_TO_THE_END = (rescaling, uint8_ends, changes_of_scale, sigmoid_end, flat_windows, branches)
 
 
 def write(folder, model):
