@@ -160,11 +160,12 @@ def report(out: Path, data_directory: Path | None, debug: bool) -> None:
     """
     with friendly_errors(debug):
         from block.data import contract
+        from block.data.claim import claimed
         from block.report import page
 
         outputs = contract.Outputs(out)
         metrics = page.read_metrics(outputs)
-        with console.heartbeat("Report"), console.foreign_output_hidden(debug):
+        with claimed(out), console.heartbeat("Report"), console.foreign_output_hidden(debug):
             data = page.read_data(outputs, metrics, data_directory) if data_directory else None
             page.write(outputs, data)
         say(f"Wrote {outputs.report} ({console.size_text(outputs.report.stat().st_size)})")

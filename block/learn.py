@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from block import console
 from block.console import say, warn
 from block.data import contract, reading
+from block.data.claim import claimed
 from block.data.contract import Outputs
 from block.data.reading import BlockData
 from block.errors import BlockError
@@ -40,9 +41,9 @@ def run(
     started = time.monotonic()
     if ignored:
         warn(f"these arguments are ignored because they are not options of this block: {', '.join(ignored)}")
-    with stopping.on_signals() as stop:
-        check_directories(settings)
-        contract.make_folder(settings.out_directory)
+    check_directories(settings)
+    contract.make_folder(settings.out_directory)
+    with claimed(settings.out_directory) as release, stopping.on_signals(at_end=release) as stop:
         contract.check_free_space(settings.out_directory)
         outputs = Outputs(settings.out_directory)
         run = Run(settings, outputs, read_data(settings, outputs), debug)
@@ -56,9 +57,11 @@ def run(
 
 def convert(out_directory: Path, data_directory: Path | None = None, debug: bool = False) -> None:
     """Repeats all stages after training, from weights.pt and settings.json in the output folder of an earlier run."""
-    run = checkpoint.resume(out_directory, data_directory, debug)
-    contract.check_free_space(out_directory)
-    finish(run, {})
+    checkpoint.read_settings(Outputs(out_directory))
+    with claimed(out_directory):
+        run = checkpoint.resume(out_directory, data_directory, debug)
+        contract.check_free_space(out_directory)
+        finish(run, {})
 
 
 # --- read ------------------------------------------------------------------------------------------------------
@@ -149,6 +152,8 @@ def finish(run: Run, seconds: dict[str, float]) -> None:
     """
     with console.heartbeat("Operating point"):
         network, facts = operate.load_exported(run)
+    # Otherwise an interruption could leave scores of the earlier models beside new models.
+    checkpoint.delete_results(run)
     stages = console.Stages((*export.STAGES, *judge.STAGES, *package.STAGES))
     export.export_onnx(run, network, stages)
     export.export_tflite(run, stages)

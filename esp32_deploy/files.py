@@ -1,4 +1,4 @@
-"""Reads texts of any editor, and replaces files as a whole, so that a failure never leaves half a file."""
+"""Reads texts of any editor, and replaces files as a whole, so that neither a failure nor a kill leaves half a file."""
 
 import codecs
 from collections.abc import Iterator
@@ -44,10 +44,19 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`. If the body succeeds, the temporary file is renamed to `path`."""
+    """Yields a temporary path beside `path`. If the body succeeds, the temporary file is renamed to `path`.
+
+    If the process is killed, the temporary file stays. `remove_temporary_files` removes it.
+    """
     temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_temporary_files(directory: Path) -> None:
+    """Removes temporary files of `replacing` that a killed process left in `directory`. No other process may write."""
+    for path in directory.glob(".*.part"):
+        path.unlink(missing_ok=True)

@@ -140,7 +140,12 @@ def check_free_space(directory: Path) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes `value` as indented JSON. If writing fails, an earlier file stays as it was."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(value), encoding="utf-8")
+
+
+def json_text(value: Any) -> str:
+    """`value` as indented JSON, the content of a file of this block."""
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_json(path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from block.data.boxes import is_box_file, read_boxes
 from block.data.classes import check_labels, check_names, class_indices, class_names, numbered_classes
 from block.data.contract import FEATURE_FILES, INFO_FILE, LABEL_FILES, MODES, PHOTOS_FILE, SAMPLE_IDS_FILE, read_json
+from block.data.fingerprint import fingerprint
 from block.data.info import info_warnings, input_shape, max_training_seconds
 from block.data.preparation import Preparation, preparation_from
 from block.errors import BlockError
@@ -69,6 +71,11 @@ class BlockData:
         """The existing splits by name, in the order train, validation, holdout."""
         splits = {"train": self.train, "validation": self.validation}
         return splits | ({"holdout": self.holdout} if self.holdout else {})
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """The fingerprint of all images and labels. Names and the folder do not count."""
+        return fingerprint({name: (split.features, split.labels) for name, split in self.splits.items()})
 
     def class_counts(self, split: str) -> dict[str, int]:
         """The number of images of each class in a split; for detection, the number of objects."""

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from block.data.boxes import write_boxes
+from block.data.claim import claimed
 from block.data.contract import FEATURE_FILES, INFO_FILE, LABEL_FILES, MODES, PHOTOS_FILE, SAMPLE_IDS_FILE, write_json
 from block.data.preparation import Preparation
 from block.words import SPLITS
@@ -95,38 +96,40 @@ def block_writer(
     splits: Sequence[str] = ("train", "validation"),
     task: Task = "classification",
 ) -> Iterator[BlockWriter]:
-    """Opens a block directory for writing. If the body succeeds, all arrays get their names together at the end.
+    """Opens a block directory for writing. If the body succeeds, all files get their names together at the end.
 
-    If the body fails, the new arrays are removed, and earlier files stay as they were.
+    If the body fails, the new files are removed, and earlier files stay as they were. If the process is killed while
+    files get their names, the directory lacks its training images and is refused: it never mixes two data sets.
+    Raises BlockError if another run writes to the directory.
     """
     directory.mkdir(parents=True, exist_ok=True)
     shape = (size, size, channels)
-    # Closing a file fails if the disk is full. Therefore all arrays are closed before the first is renamed.
-    with ExitStack() as replacements, ExitStack() as files:
+    info = {"classes": list(classes), "mode": MODES[task], "inputShapeString": str(shape)}
+    info["yType"] = "npy" if task == "classification" else "structured"
+    with claimed(directory), ExitStack() as replacements:
 
         def part(name: str) -> Path:
+            # The stack renames in reverse order. The first file, the training images, gets its name last.
             return replacements.enter_context(replacing(directory / name))
 
         def label_file(path: Path) -> OneHotFile | BoxFile:
             return OneHotFile(path, len(classes)) if task == "classification" else BoxFile(path)
 
-        features = {
-            split: files.enter_context(closing(ArrayFile(part(FEATURE_FILES[split]).open("wb"), shape)))
-            for split in splits
-        }
-        labels = {split: files.enter_context(closing(label_file(part(LABEL_FILES[split])))) for split in splits}
-        writer = BlockWriter(features, labels)
-        yield writer
-    for split in set(SPLITS) - set(splits):
-        # a file of an earlier preparation would be read as a part of this one
-        (directory / FEATURE_FILES[split]).unlink(missing_ok=True)
-        (directory / LABEL_FILES[split]).unlink(missing_ok=True)
-    info = {"classes": list(classes), "mode": MODES[task], "inputShapeString": str(shape)}
-    info["yType"] = "npy" if task == "classification" else "structured"
-    write_json(directory / INFO_FILE, info)
-    write_json(directory / SAMPLE_IDS_FILE, _sample_ids(writer.names))
-    preparation = {"preparation": writer.preparation.as_dict()} if writer.preparation else {}
-    write_json(directory / PHOTOS_FILE, preparation | {"photos": writer.names})
+        # Closing a file fails if the disk is full. Therefore all files are closed before the first is renamed.
+        with ExitStack() as files:
+            features = {
+                split: files.enter_context(closing(ArrayFile(part(FEATURE_FILES[split]).open("wb"), shape)))
+                for split in sorted(splits, key=SPLITS.index)
+            }
+            labels = {split: files.enter_context(closing(label_file(part(LABEL_FILES[split])))) for split in splits}
+            writer = BlockWriter(features, labels)
+            yield writer
+        preparation = {"preparation": writer.preparation.as_dict()} if writer.preparation else {}
+        write_json(part(INFO_FILE), info)
+        write_json(part(SAMPLE_IDS_FILE), _sample_ids(writer.names))
+        write_json(part(PHOTOS_FILE), preparation | {"photos": writer.names})
+        for name in (*FEATURE_FILES.values(), *LABEL_FILES.values(), INFO_FILE, SAMPLE_IDS_FILE, PHOTOS_FILE):
+            (directory / name).unlink(missing_ok=True)
 
 
 def _sample_ids(names: dict[str, list[str]]) -> dict[str, list[int]]:

@@ -17,6 +17,7 @@ from PIL import Image
 from block.demo.scene import SIZE_PX, SUPERSAMPLING, Box, compose, photograph, tight_box
 from block.demo.things import FRUITS
 from block.errors import BlockError
+from esp32_deploy.files import replacing
 
 KINDS = tuple(FRUITS)  # apple, banana, orange
 MIN_SIZE_PX = 48
@@ -103,8 +104,10 @@ def _write_scene(scene: Scene, path: Path) -> None:
     # The XML file is written first. If the run is interrupted, the next run sees its mark and overwrites the photo.
     tree = ElementTree.ElementTree(_annotation(scene, path))
     ElementTree.indent(tree)
-    tree.write(path.with_suffix(".xml"), encoding="utf-8")
-    scene.photo.save(path, quality=JPEG_QUALITY)
+    with replacing(path.with_suffix(".xml")) as temporary:
+        tree.write(temporary, encoding="utf-8")
+    with replacing(path) as temporary:
+        scene.photo.save(temporary, "JPEG", quality=JPEG_QUALITY)
 
 
 def _annotation(scene: Scene, path: Path) -> ElementTree.Element:

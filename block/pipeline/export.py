@@ -50,8 +50,6 @@ def finish_early(run: Run, stop: stopping.Stop) -> None:
     """Ends a stopped run: exports as many models of the best epoch as time allows, and lists the files."""
     outputs = run.outputs
     say(f"{stop.reason}: keeping the best epoch")
-    # The signal may have come after weights.pt was written and before settings.json.
-    checkpoint.write_settings(run)
     if not stop.is_ctrl_c:
         _export_in_time(run, stop)
     models = (outputs.weights, outputs.onnx, outputs.tflite_float32, outputs.tflite_int8)

@@ -66,9 +66,10 @@ def train_with_validation(run: Run, recipe: "training.Recipe", device: "torch.de
         history.append(epoch)
         if epoch.is_kept:
             kept.append(Facts(network_facts, facts_of_epoch(epoch, recipe, device)))
-            checkpoint.save_weights(run, averaged, kept[-1])
+            checkpoint.save_weights(run, averaged, kept[-1], history)
             stop.last_work = lambda: export.finish_early(run, stop)
-        results.write_history(outputs.history, history)
+        else:
+            results.write_history(outputs.history, history)
         show_epoch(epoch, epoch.is_kept)
 
     say(f"Training: up to {recipe.epochs} epochs of {trainer.batches} steps")

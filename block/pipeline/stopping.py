@@ -35,8 +35,9 @@ class Stopped(BaseException):
 class Stop:
     """The state of stopping. `last_work` is what the run does after a signal and before the process ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_end: Callable[[], None] = lambda: None) -> None:
         self.last_work: Callable[[], None] = self._nothing_to_keep
+        self.at_end = at_end
         self.signal = signal.SIGTERM
         self.received, self.unwound, self.done = threading.Event(), threading.Event(), threading.Event()
         self.deadline = math.inf
@@ -79,6 +80,7 @@ class Stop:
 
     def end_process(self) -> NoReturn:
         """Ends the process without sys.exit: half-imported native libraries may crash when they are unloaded."""
+        self.at_end()
         os._exit(128 + self.signal)
 
     def _nothing_to_keep(self) -> None:
@@ -94,9 +96,9 @@ def interrupt_main_thread(number: signal.Signals) -> None:
 
 
 @contextmanager
-def on_signals() -> Iterator[Stop]:
-    """Stops the body at SIGTERM or Ctrl-C, does the last work and ends the process."""
-    stop = Stop()
+def on_signals(at_end: Callable[[], None] = lambda: None) -> Iterator[Stop]:
+    """Stops the body at SIGTERM or Ctrl-C, does the last work, calls `at_end` and ends the process."""
+    stop = Stop(at_end)
     # A shell starts background processes with Ctrl-C ignored. This is not changed.
     ignores_ctrl_c = signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     handled = [signal.SIGTERM] if ignores_ctrl_c else list(REASONS)
