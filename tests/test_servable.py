@@ -194,6 +194,34 @@ def test_an_operator_of_constants_is_refused():
     assert "reads only constants" in refusal(model)
 
 
+def test_an_output_before_the_last_operator_is_refused():
+    model = chain()
+    assert refusal(model, model.operators[3].outputs[0]) == (
+        "The model cannot be streamed: operators follow the one that computes its output 'tensor 12'."
+    )
+
+
+def test_a_long_name_is_cut_in_messages():
+    model = chain()
+    model.tensors[0].name = b"x" * 5000
+    model.tensors[0].type = 0
+    assert len(refusal(model)) < 500
+
+
+def test_a_model_whose_output_is_its_input_is_refused():
+    model = chain()
+    assert refusal(model, 0) == "No operator computes the model's output 'tensor 0'. Export the model again."
+    model.operators, model.codes = [], []
+    assert refusal(model, 0) == "No operator computes the model's output 'tensor 0'. Export the model again."
+
+
+@pytest.mark.parametrize("multiplier", [0, 2, 3])
+def test_a_depth_multiplier_that_does_not_fit_the_filters_is_refused(multiplier):
+    model = chain()
+    model.operators[2].builtinOptions.depthMultiplier = multiplier
+    assert f"has the depth multiplier {multiplier}, but 12 filters for 12 channels. Export" in refusal(model)
+
+
 def test_two_outputs_are_refused():
     model = chain()
     assert "has 2 outputs" in refusal(model, model.operators[0].outputs[0], model.operators[-1].outputs[0])

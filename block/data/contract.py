@@ -149,12 +149,14 @@ def json_text(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file. Raises BlockError if it is missing or not JSON, or if a key has two different values."""
+    """Reads a JSON file. Raises BlockError if it is missing, not JSON or a pipe, or if a key has two different values."""
+    if path.exists() and not path.is_file():
+        raise BlockError(f"{path} is not a file. Replace it by a JSON file.")
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_object)
     except FileNotFoundError:
         raise BlockError(f"{path} does not exist.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BlockError(f"{path} cannot be read as JSON: {error}.") from error
 
 

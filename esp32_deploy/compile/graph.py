@@ -20,6 +20,9 @@ CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 # Types of the constants of a supported model. For other types only the size is read.
 ARRAY_TYPES = {"INT8": "<i1", "UINT8": "<u1", "INT32": "<i4", "INT64": "<i8", "FLOAT32": "<f4"}
 
+# A longer name, which a damaged file may have, would fill the screen.
+LONGEST_NAME = 200
+
 # The options table of each operator in the file.
 OPTIONS_TABLES = {
     "CONV_2D": "Conv2DOptions",
@@ -106,6 +109,8 @@ class Options:
     activation: str = "NONE"
     keep_dims: bool = False
     beta: float = 1.0
+    depth_multiplier: int = 0
+    """Output channels of a depthwise convolution for each input channel."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ class _Reader:
 
     def tensor(self, subgraph: Any, index: int) -> Tensor:
         tensor = subgraph.Tensors(index)
-        name = tensor.Name().decode()
+        name = tensor.Name().decode()[:LONGEST_NAME]
         shape = _integers(tensor.ShapeAsNumpy())
         if any(extent < 0 for extent in shape):
             raise ValueError(f"tensor {name} has the shape {shape}")
@@ -306,6 +311,8 @@ def _option_values(schema: Any, table: Any) -> dict[str, Any]:
         values["activation"] = _member(schema.ActivationFunctionType, table.FusedActivationFunction())
     if hasattr(table, "KeepDims"):
         values["keep_dims"] = bool(table.KeepDims())
+    if hasattr(table, "DepthMultiplier"):
+        values["depth_multiplier"] = table.DepthMultiplier()
     if hasattr(table, "Beta"):
         values["beta"] = float(table.Beta())
     return values

@@ -32,8 +32,10 @@ def check(graph: Graph) -> None:
     for operator in graph.operators:
         _check_operator(operator, operator.place, known)
         known.add(operator.outputs[0].index)
-    if graph.outputs[0].index not in known:
+    if graph.outputs[0].index not in known - {graph.inputs[0].index}:
         raise GraphError(f"No operator computes the model's output {graph.outputs[0].name!r}. Export the model again.")
+    if graph.operators[-1].outputs[0].index != graph.outputs[0].index:
+        raise StreamError(f"operators follow the one that computes its output {graph.outputs[0].name!r}.")
 
 
 def _check_operator(operator: Operator, place: str, known: set[int]) -> None:
@@ -136,6 +138,13 @@ def _check_depthwise(operator: Operator, place: str) -> None:
     channels = _image(operator.inputs[0], place)[2]
     if batch != 1 or outputs % channels:
         raise GraphError(f"{place}: {outputs} filters cannot be divided among {channels} channels.")
+    if operator.options.depth_multiplier * channels != outputs:
+        # TensorFlow Lite Micro believes the option, and would write outside of its output.
+        multiplier = operator.options.depth_multiplier
+        raise GraphError(
+            f"{place} has the depth multiplier {multiplier}, but {outputs} filters for {channels} channels. "
+            "Export the model again."
+        )
     _require_shape(operator, place, (1, *_window_outputs(operator, place, (rows, columns)), outputs))
 
 
