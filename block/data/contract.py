@@ -149,7 +149,7 @@ def json_text(value: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Reads a JSON file. Raises BlockError if it is missing, not JSON or a pipe, or if a key has two different values."""
+    """Reads a JSON file. Raises BlockError if it is missing, a pipe or not JSON, or if a key has two values."""
     if path.exists() and not path.is_file():
         raise BlockError(f"{path} is not a file. Replace it by a JSON file.")
     try:
