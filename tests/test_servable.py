@@ -194,6 +194,19 @@ def test_an_operator_of_constants_is_refused():
     assert "reads only constants" in refusal(model)
 
 
+@pytest.mark.parametrize(
+    ("axes", "is_served"), [((1, 2), True), ((-3, -2), True), ((1, 6), False), ((1, 65282), False)]
+)
+def test_axes_outside_the_image_are_refused(axes, is_served):
+    model = TinyModel((1, 6, 6, 3))
+    model.mean(model.convolution(0, 3))
+    model.buffers[-1].data = np.array(axes, "<i4").view(np.uint8)
+    if is_served:
+        servable.check(graph.parse(model.content(), "model.tflite"))
+    else:
+        assert f"averages axes {list(axes)}. Only rows and columns" in refusal(model)
+
+
 def test_an_output_before_the_last_operator_is_refused():
     model = chain()
     assert refusal(model, model.operators[3].outputs[0]) == (

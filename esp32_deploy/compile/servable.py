@@ -216,8 +216,9 @@ def _check_pad(operator: Operator, place: str) -> None:
 
 def _check_mean(operator: Operator, place: str) -> None:
     channels = _image(operator.inputs[0], place)[2]
-    axes = sorted(int(axis) % 4 for axis in _constant_integers(operator, place).ravel())
-    if axes != [1, 2]:
+    axes = sorted(int(axis) for axis in _constant_integers(operator, place).ravel())
+    # a negative axis counts from the end; one outside the four is damage
+    if sorted(axis + 4 if -4 <= axis < 0 else axis for axis in axes) != [1, 2]:
         raise StreamError(f"{place} averages axes {axes}. Only rows and columns (1, 2) are supported.")
     _require_shape(operator, place, (1, 1, 1, channels) if operator.options.keep_dims else (1, channels))
 
