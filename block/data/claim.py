@@ -4,9 +4,9 @@ The kernel frees the lock when the process ends, even by SIGKILL. Therefore a lo
 """
 
 import errno
-import fcntl
 import os
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,6 +20,7 @@ from esp32_deploy.files import remove_temporary_files
 FILE_NAME = ".running"
 # Most file systems report EAGAIN for a lock that another process holds; some network file systems report EACCES.
 HELD_ERRORS = (errno.EAGAIN, errno.EACCES)
+WINDOWS_LOCK_POSITION = 2**30
 
 
 @contextmanager
@@ -35,9 +36,12 @@ def claimed(directory: Path) -> Iterator[Callable[[], None]]:
 
     def release() -> None:
         # The file is removed while it is locked. Otherwise it could be that of the next run.
-        if not file.closed:
-            path.unlink(missing_ok=True)
+        if file.closed:
+            return
+        if sys.platform == "win32":  # an open file cannot be removed there
             file.close()
+        path.unlink(missing_ok=True)
+        file.close()
 
     try:
         # The disk may be full of what the killed run left.
@@ -65,7 +69,7 @@ def _locked(path: Path, directory: Path) -> TextIO:
         file = path.open("a+", encoding="utf-8")
         file.seek(0)
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
         except OSError as error:
             if error.errno in HELD_ERRORS:
                 _refuse(file, directory)
@@ -78,6 +82,21 @@ def _locked(path: Path, directory: Path) -> TextIO:
             return file
         # The run that held the lock removed this file while it was being opened.
         file.close()
+
+
+def _lock(file: TextIO) -> None:
+    """Locks a file, or raises OSError at once."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        # A locked byte cannot be read by others. One far behind the text leaves the text readable.
+        os.lseek(file.fileno(), WINDOWS_LOCK_POSITION, os.SEEK_SET)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        file.seek(0)
+    else:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _refuse(file: TextIO, directory: Path) -> None:
