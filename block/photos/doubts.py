@@ -70,10 +70,12 @@ def _beside(folder: PhotoFolder, paths: Iterable[str]) -> list[str]:
 def _refuse_empty(folder: PhotoFolder, candidates: Iterable[str], known: str) -> None:
     with_photos = {parent.as_posix() for name in folder.paths for parent in PurePosixPath(name).parents}
     for path in candidates:
+        if path in with_photos:
+            continue
         others = [kind_of(file) for name, file in folder.others.items() if name.startswith(f"{path}/")]
         broken = [name for name in folder.unreadable if name.startswith(f"{path}/")]
         # a folder of labels or notes is neither a class nor a split
-        if path not in with_photos and (broken or not others or any(others)):
+        if broken or not others or any(others):
             content = f" Unreadable: {first_few(broken)}." if broken else "" if others else " It is empty."
             raise DoubtError(
                 f"The folder {path}/ lies beside {known}, but has no photo that can be read.{content} "

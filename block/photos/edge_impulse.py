@@ -76,7 +76,8 @@ class _Export:
 
 
 def _read_all(folder: PhotoFolder) -> _Export:
-    parents = {parent for path in folder.paths.values() for parent in path.parents}
+    directories = {path.parent for path in folder.paths.values()}
+    parents = {parent for directory in directories for parent in (directory, *directory.parents)}
     # upper and lower case are equal, because some programs rename .JPG to .jpg
     spellings: dict[str, list[str]] = {}
     for name in folder.paths:

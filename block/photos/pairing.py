@@ -76,7 +76,8 @@ def pair(folder: PhotoFolder, named: Mapping[Path, NamedPhoto]) -> Pairs:
     for file in dict.fromkeys(chain(*candidates.values())):
         if file in owners:
             pairs.setdefault(owners[file], []).append(file)
-    unclaimed = {file: photo for file, photo in named.items() if file not in set(chain(*candidates.values()))}
+    claimed = set(chain(*candidates.values()))
+    unclaimed = {file: photo for file, photo in named.items() if file not in claimed}
     pairs |= _owners_by_file_name(layout, unclaimed, set(pairs))
     refused = {
         name: _reason(layout, files[0], owners.get(files[0]), named[files[0]])
