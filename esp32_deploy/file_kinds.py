@@ -66,6 +66,8 @@ def kind_of(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in _KIND_OF or suffix in TEXT_SUFFIXES:
         return _KIND_OF.get(suffix)
+    if path.exists() and not path.is_file():  # opening a pipe would wait for ever
+        return None
     try:
         with Image.open(path):
             return OTHER_PICTURES

@@ -1,5 +1,6 @@
 """Files beside photos that are not read, endings of photos that are, and photos of 16 bits."""
 
+import os
 import struct
 import sys
 import types
@@ -145,6 +146,11 @@ def test_notes_alone_are_not_worth_a_word(tmp_path):
 
 
 @pytest.mark.usefixtures("no_pillow_heif")
+def test_pipe_beside_photos_is_not_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert describe_unread({"pipe": tmp_path / "pipe"}) == ""
+
+
 def test_folders_without_photos_say_what_they_hold(tmp_path):
     write(tmp_path / "photos" / "1.heic")
     held = r"HEIC photos: 1 \(1\.heic\)"
