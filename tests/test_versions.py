@@ -66,10 +66,14 @@ def test_versions_and_frames_name_their_source(name, source):
 
 
 @pytest.mark.parametrize(
-    "name", ["apple_12", "apple (12)", "apple_crop_1", "crop_4", "framed_12", "MOV_0012", "clipper_1_2", "download (3)"]
+    "name",
+    [
+        *("apple_12", "apple (12)", "apple_crop_1", "crop_4", "image_crop_4", "framed_12", "doorframe_12", "MOV_0012"),
+        *("clipper_1_2", "download (3)", "images (3)", "WhatsApp Image 2023-05-11 at 10.20.30 (3)"),
+    ],
 )
 def test_running_numbers_are_not_versions(name):
-    assert origin(name, known={"download"}).is_version == (name == "download (3)")
+    assert not origin(name, known={name.partition(" (")[0]} - {name}).is_version
     assert not origin(name).is_version
 
 
@@ -252,6 +256,26 @@ def test_only_video_of_a_class_is_cut_with_a_warning(tmp_path):
     assert "(128 pairs)" in warning
 
 
+@pytest.mark.parametrize("name", ["images", "download", "{}", "WhatsApp Image 2023-05-11 at 10.20.30"])
+def test_photos_that_a_browser_or_messenger_numbered_are_different_photos(tmp_path, name):
+    names = [f"{label}/{name.format(label)}{f' ({n})' if n else ''}.png" for label in ("cat", "dog") for n in range(10)]
+    prepared = run(draw_all(tmp_path / "photos", *names))
+    assert prepared.counts == {"train": {"cat": 8, "dog": 8}, "validation": {"cat": 2, "dog": 2}}
+    assert prepared.warnings == ()
+
+
+def test_number_before_the_last_does_not_contradict_the_class_folder(tmp_path):
+    names = [f"{label}/{label}_1_{n:03}.png" for label in ("cat", "dog") for n in range(10)]
+    prepared = run(draw_all(tmp_path / "photos", *names))
+    assert (prepared.classes, prepared.warnings) == (("cat", "dog"), ())
+
+
+def test_name_that_ends_in_frame_is_a_class(tmp_path):
+    names = [f"{label}/{label}{n}.png" for label in ("doorframe", "window") for n in range(10)]
+    prepared = run(draw_all(tmp_path / "photos", *names))
+    assert (prepared.classes, prepared.warnings) == (("doorframe", "window"), ())
+
+
 def test_versions_of_a_single_photo_are_refused(tmp_path):
     names = [f"{label}/{label}_{n}_jpg.rf.{hashed(n)}.png" for label in ("apple",) for n in range(4)]
     names += [f"leaf/leaf_0_jpg.rf.{hashed(n)}.png" for n in range(4)]
@@ -310,6 +334,12 @@ def test_names_with_two_numbers_are_warned_of(tmp_path, name):
     assert len(warnings) == has_two_numbers
     if has_two_numbers:
         assert "names are in several sets" in warnings[0]
+
+
+@pytest.mark.parametrize("prefix", ["n02088364_", "2023_", "set 1 "])
+def test_names_that_a_whole_folder_shares_are_not_warned_of(tmp_path, prefix):
+    names = [f"{label}/{prefix}{n}.png" for label in "ab" for n in range(20)]
+    assert run(draw_all(tmp_path / "photos", *names)).warnings == ()
 
 
 def test_photos_that_differ_only_in_their_ending_are_warned_of(tmp_path):

@@ -12,7 +12,7 @@ from block.photos.doubts import DoubtError, refuse_doubtful_folders, refuse_doub
 from block.photos.folder import PhotoFolder, first_few
 from block.photos.foreign import foreign_labels
 from block.photos.formats import Annotations, Labels, refuse_many_unread_labels
-from block.photos.names import class_in_name, stem
+from block.photos.names import class_in_name, stem, without_number
 from esp32_deploy.file_kinds import PICTURE_KINDS, kind_of
 
 LABEL_SOURCES = ("folder", "name", "voc", "export")
@@ -47,7 +47,7 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
         raise kind(f"{failed} for the photos in {folder.root}.{reasons}")
     source, chosen = next(iter(fitting.items()))
     labels = chosen.classes
-    if any(not _agree(labels, other.classes) for other in fitting.values()):
+    if any(not _agree(labels, other.classes, source, way) for way, other in fitting.items()):
         ways = "; ".join(f"--labels-from {way} ({first_few(_classes(each.classes))})" for way, each in fitting.items())
         raise AmbiguousLabelsError(
             f"{len(fitting)} sources give the photos in {folder.root} different labels. Choose one: {ways}."
@@ -66,8 +66,12 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
     return source, _single_class_each(labels, folder, source), chosen.unread
 
 
-def _agree(one: Labels, other: Labels) -> bool:
-    return all(one[name] == other[name] for name in one.keys() & other.keys())
+def _agree(one: Labels, other: Labels, source: str, other_source: str) -> bool:
+    """True if two sources give the same classes. File names may add a number to the folder's: apple/apple_1_12.jpg."""
+    both = one.keys() & other.keys()
+    if (source, other_source) == ("folder", "name"):
+        return all(other[name] == one[name] or set(map(without_number, other[name])) == one[name] for name in both)
+    return all(one[name] == other[name] for name in both)
 
 
 def _fitting_labels(source: str, folder: PhotoFolder, is_asked: bool) -> Annotations:

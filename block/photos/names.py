@@ -28,11 +28,14 @@ EDITED = _pattern(rf"(.+?)(?:[-_ .]{_EDIT}[-_ ]?\d*(?:deg)?)+")
 COPIED = _pattern(r"(.+?) ?-? ?copy(?: ?\(?\d+\)?)?")
 NUMBERED = _pattern(r"(.+?)(?: ?\(\d+\)|~\d+)")
 EDITED_BEFORE = _pattern(rf"(?:copy of |{_EDIT}[-_ ]?\d*(?:deg)?[-_ ])(.+)")
+# A message of several photos gives them one time: WhatsApp Image 2023-05-11 at 10.20.30 (1)
+COUNTED = _pattern(r"whatsapp (?:image|video) ")
 IPHONE_EDITED = _pattern(r"IMG_E(\d+)")
 BURST = _pattern(r"(?:\d+IMG_\d+_)?(.*?\d)?[-_. ]?(?P<burst>burst[-_ ]?\d*).*")
 SECOND = _pattern(r"((?:.*[^\d])?(?:19|20)\d{6}[-_ ]?\d{6})[-_](?P<number>\d{1,4})")
 FRAME_OF_FILE = _pattern(rf"(?P<label>.+?)(?P<video>[._-]{_VIDEO})[-_. ]?(?:frame)?[-_. ]?(?P<number>\d+)")
-FRAME = _pattern(r"(?P<label>.*?)(?P<video>[-_. ]?frames?)[-_. ]?\(?(?P<number>\d+)\)?")
+# but doorframe_12 is no frame of a video
+FRAME = _pattern(r"(?P<label>.*?)(?P<video>[-_. ]?(?<![^\W\d_])frames?)[-_. ]?\(?(?P<number>\d+)\)?")
 CLIP = _pattern(
     r"(?P<label>.*?)(?P<video>(?:(?<=^)|(?<=[-_. ]))(?:video|vid|clip|movie|mov|sequence|seq)"
     r"(?:[-_ ]?\d{1,4}|[-_ ][a-z]))[-_. ](?P<number>\d+)"
@@ -41,26 +44,10 @@ CLIP = _pattern(
 # Cameras, messengers and programs begin their file names with these words. They are not class names.
 CAMERA_WORDS = frozenset(
     (
-        *(
-            "aug",
-            "augmented",
-            "burst",
-            "capture",
-            "cimg",
-            "clip",
-            "dcim",
-            "dji",
-            "download",
-            "dsc",
-            "dscf",
-            "dscn",
-            "fb",
-            "file",
-            "frame",
-        ),
-        *("gopr", "image", "images", "img", "kakaotalk", "mg", "mmexport", "mov", "mvimg", "photo", "pic", "pict"),
-        *("picture", "pxl", "received", "scan", "screenshot", "signal", "snap", "snapchat", "snapshot", "telegram"),
-        *("unnamed", "untitled", "viber", "vid", "video", "vlcsnap", "whatsapp", "win"),
+        *("aug", "augmented", "burst", "capture", "cimg", "clip", "dcim", "dji", "download", "dsc", "dscf", "dscn"),
+        *("fb", "file", "frame", "gopr", "image", "images", "img", "kakaotalk", "mg", "mmexport", "mov", "mvimg"),
+        *("photo", "pic", "pict", "picture", "pxl", "received", "scan", "screenshot", "signal", "snap", "snapchat"),
+        *("snapshot", "telegram", "unnamed", "untitled", "viber", "vid", "video", "vlcsnap", "whatsapp", "win"),
     )
 )
 # 20230511_102030, 2023-05-11 10.20.30
@@ -101,14 +88,23 @@ def origin(name: str, known: Container[str] = ()) -> Origin:
         return Origin(f"IMG_{found[1]}", name, True)
     for pattern in (EDITED, COPIED, NUMBERED, EDITED_BEFORE):
         found = pattern.fullmatch(name)
-        # apple_12_flip is a version of apple_12. But apple_crop_1, apple_crop_2, ... can be different photos.
-        if found and (found[1] in known or (pattern in (EDITED, COPIED) and _names_one_photo(found[1]))):
+        if found and _is_version_of(found[1], pattern, known):
             return replace(origin(found[1], known), is_version=True)
     return _frame(name) or Origin(name, name)
 
 
+def _is_version_of(source: str, pattern: re.Pattern[str], known: Container[str]) -> bool:
+    """True if a name that `pattern` takes apart is that of a version of the photo with the stem `source`."""
+    if pattern is NUMBERED:
+        # Browsers and messengers count different photos: images.jpg, images (1).jpg, images (2).jpg, ...
+        return source in known and source[-1:].isdigit() and not COUNTED.match(source)
+    # apple_12_flip is a version of apple_12. But apple_crop_1, apple_crop_2, ... can be different photos.
+    return source in known or (pattern in (EDITED, COPIED) and _names_one_photo(source))
+
+
 def _names_one_photo(name: str) -> bool:
-    return bool(re.search(r"(^|[-_ (])\d+\)?$", name)) or is_camera_name(name)
+    has_number = any(map(str.isdigit, name))  # image_crop_1, image_crop_2, ... are different photos too
+    return bool(re.search(r"(^|[-_ (])\d+\)?$", name)) or (has_number and is_camera_name(name))
 
 
 def _frame(name: str) -> Origin | None:

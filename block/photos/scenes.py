@@ -1,6 +1,7 @@
 """Warns of photos in different splits that perhaps show one scene: taken within a second, or of one name."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import pairwise
@@ -59,7 +60,9 @@ def series_warnings(split_of: Mapping[str, str], classes_on: Mapping[str, frozen
     """Warnings about photos that a split parts though their names differ only by the last of several numbers.
 
     apple/7_1.jpg and apple/7_2.jpg are perhaps versions of photo 7. apple.jpg and apple.png are perhaps one photo.
+    But if most photos of a folder begin alike, as n02088364_1.jpg and n02088364_2.jpg, they are only numbered.
     """
+    in_folder = Counter(name.rpartition("/")[0] for name in split_of)
     series: dict[str, list[str]] = {}
     marked = {name for group in groups(split_of) if len(group.frames) > 1 for name in group.frames}
     for name in split_of:
@@ -71,7 +74,11 @@ def series_warnings(split_of: Mapping[str, str], classes_on: Mapping[str, frozen
         series.setdefault(f"{folder}/{text}", []).append(name)
         if shorter[-1:].isdigit() and shorter not in classes_on[name]:
             series.setdefault(f"{folder}/{shorter}", []).append(name)
-    apart = [names for names in series.values() if len({split_of[name] for name in names}) > 1]
+    apart = [
+        names
+        for names in series.values()
+        if len({split_of[name] for name in names}) > 1 and 2 * len(names) <= in_folder[names[0].rpartition("/")[0]]
+    ]
     if apart:
         first = apart[0]
         one = first[0]

@@ -84,7 +84,7 @@ def version_warnings(split_of: Mapping[str, str]) -> Iterator[str]:
             f"{len(found.photos)} {SPLIT_WORDS[later]} photos come from the same photo or video as a "
             f"{SPLIT_WORDS[earlier]} photo, as their names say ({found.pairs} pairs), such as {other} and {one}. The "
             f"{SPLIT_WORDS[later]} figures are too good. Keep all versions of a photo, and all frames of a video, in "
-            "one set."
+            "one set. If a class has a single video, its end was taken for validation: add photos of other scenes."
         )
 
 
