@@ -117,6 +117,19 @@ def test_boxes_that_detection_would_use_are_named(tmp_path):
     assert "The simplest remedy" not in str(refused.value)
 
 
+def test_refusal_leaves_out_label_files_that_are_not_there(tmp_path):
+    names = [f"{person}/{sign}/{n}.png" for person in ("alice", "bob") for sign in ("rock", "paper") for n in range(3)]
+    with pytest.raises(BlockError, match="Which are the classes") as refusal:
+        run(draw_all(tmp_path / "photos", *names))
+    assert "xml" not in str(refusal.value) and "info.labels" not in str(refusal.value)
+
+
+def test_single_camera_name_is_not_called_a_class(tmp_path):
+    photos = draw_all(tmp_path / "photos", *(f"IMG_{n}.png" for n in range(9)))
+    with pytest.raises(BlockError, match="do not seem to begin with classes. Doubtful: IMG"):
+        run(photos)
+
+
 def test_photos_without_anything_are_advised_to_use_class_folders(tmp_path):
     with pytest.raises(BlockError, match=ADVICE):
         run(draw_all(tmp_path / "photos", *NUMBERED))

@@ -22,6 +22,10 @@ class NoLabelsError(BlockError):
     """No source gives each photo a class, and none is in doubt."""
 
 
+class SilentSourceError(BlockError):
+    """There are no label files of this source."""
+
+
 class AmbiguousLabelsError(BlockError):
     """Several sources label the photos, and they disagree."""
 
@@ -41,7 +45,8 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
             problems[source] = error
     if not fitting:
         failed = f"--labels-from {wanted} does not work" if wanted else "No source gives usable classes"
-        reasons = "".join(f" {source}: {error}" for source, error in problems.items())
+        speaking = {way: error for way, error in problems.items() if not isinstance(error, SilentSourceError)}
+        reasons = "".join(f" {way}: {error}" for way, error in (speaking or problems).items())
         is_doubtful = any(isinstance(error, DoubtError) for error in problems.values())
         kind = BlockError if is_doubtful else NoLabelsError
         raise kind(f"{failed} for the photos in {folder.root}.{reasons}")
@@ -88,15 +93,16 @@ def _fitting_labels(source: str, folder: PhotoFolder, is_asked: bool) -> Annotat
         refuse_doubtful_folders(folder, is_asked)
     without = [name for name in labels if not labels[name]]
     if without:
-        raise BlockError(f"{len(without)} of {len(labels)} photos {lacking}, such as {without[0]}.")
+        kind = BlockError if found.classes else SilentSourceError
+        raise kind(f"{len(without)} of {len(labels)} photos {lacking}, such as {without[0]}.")
+    if source == "name" and not is_asked:
+        refuse_doubtful_names(labels)
+        _refuse_names_beside_boxes(folder)
     classes = _classes(labels)
     if len(classes) < 2:
         if source == "folder":
             refuse_empty_folders(folder)
         raise BlockError(f"All photos have one class, {classes[0]!r}. A classifier needs at least two classes.")
-    if source == "name" and not is_asked:
-        refuse_doubtful_names(labels)
-        _refuse_names_beside_boxes(folder)
     return Annotations(classes=labels, unread=unread)
 
 
