@@ -126,7 +126,7 @@ def test_refusal_leaves_out_label_files_that_are_not_there(tmp_path):
 
 def test_single_camera_name_is_not_called_a_class(tmp_path):
     photos = draw_all(tmp_path / "photos", *(f"IMG_{n}.png" for n in range(9)))
-    with pytest.raises(BlockError, match="do not seem to begin with classes. Doubtful: IMG"):
+    with pytest.raises(BlockError, match=r"do not seem to begin with classes\. Doubtful: IMG"):
         run(photos)
 
 
