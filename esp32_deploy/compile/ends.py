@@ -102,6 +102,7 @@ def check_activation(
 
 
 def check_scales(tensor: Tensor, place: str) -> None:
+    """Raises GraphError unless all scales are positive numbers and all zero points fit the tensor's type."""
     if not all(math.isfinite(scale) and scale > 0 for scale in tensor.scales):
         raise GraphError(f"{place}: {tensor.name!r} has a scale that is not a positive number. Export the model again.")
     low, high = BYTE_TYPES[tensor.type]
