@@ -14,6 +14,8 @@ PHOTO_SUFFIXES = frozenset(
 )
 # Pillow reads these only with another package.
 HEIF_SUFFIXES = frozenset((".heic", ".heif", ".hif"))
+# All photos that this block reads, or reads after an installation.
+ALL_PHOTO_SUFFIXES = PHOTO_SUFFIXES | HEIF_SUFFIXES
 NEEDS_HEIF = "HEIC photos need the package pillow-heif: pip install pillow-heif"
 
 KINDS: Mapping[str, Iterable[str]] = {

@@ -261,3 +261,12 @@ def test_the_named_file_can_have_a_folder(photos, out):
         annotate(photos / "cats" / f"{number}.xml", ("cat", RIGHT))
     prepared(photos, out)
     assert_boxes_surround_their_blocks(out)
+
+
+def test_label_file_of_a_photo_that_needs_another_package_is_not_called_lost(photos, out):
+    for number in range(6):
+        draw(photos / f"{number}.jpg", LEFT, RED)
+        annotate(photos / f"{number}.xml", ("dog", LEFT))
+    (photos / "iphone.heic").write_bytes(b"not decoded")
+    annotate(photos / "iphone.xml", ("dog", LEFT))
+    assert not any("do not exist" in warning for warning in prepared(photos, out).warnings)

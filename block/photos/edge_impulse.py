@@ -16,14 +16,14 @@ from block.data.contract import read_json
 from block.errors import BlockError
 from block.photos.folder import PhotoFolder, photo_name
 from block.photos.formats import Annotations, Drawing, PhotoBoxes, box_numbers, normalized
-from esp32_deploy.photos import PHOTO_SUFFIXES
+from esp32_deploy.file_kinds import ALL_PHOTO_SUFFIXES
 
 EXPORT_FILES = ("info.labels", "bounding_boxes.labels")
 EXPORT_EDGES = ("x", "y", "width", "height")
 BOXES, LABEL = "boundingBoxes", "label"
 # The other fields of an entry do not tell what a photo shows.
 OTHER_FIELDS = ("path", "name", "category", "metadata")
-PHOTO_SUFFIX = re.compile(rf"(?:{'|'.join(map(re.escape, sorted(PHOTO_SUFFIXES)))})(?:\.|$)", re.IGNORECASE)
+PHOTO_SUFFIX = re.compile(rf"(?:{'|'.join(map(re.escape, sorted(ALL_PHOTO_SUFFIXES)))})(?:\.|$)", re.IGNORECASE)
 # Two label files may not differ in these fields of a photo.
 DECISIVE_FIELDS = (BOXES, LABEL, "category")
 

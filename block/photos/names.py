@@ -4,10 +4,10 @@ import re
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from esp32_deploy.file_kinds import HEIF_SUFFIXES, PHOTO_SUFFIXES
+from esp32_deploy.file_kinds import ALL_PHOTO_SUFFIXES, KINDS
 
-_PHOTO = rf"(?:{'|'.join(sorted(suffix[1:] for suffix in PHOTO_SUFFIXES | HEIF_SUFFIXES))})"
-_VIDEO = r"(?:3gp|avi|m4v|mkv|mov|mp4|mpe?g|mts|webm|wmv)"
+_PHOTO = rf"(?:{'|'.join(sorted(suffix[1:] for suffix in ALL_PHOTO_SUFFIXES))})"
+_VIDEO = rf"(?:{'|'.join(suffix[1:] for suffix in KINDS['videos'])})"
 _EDIT = (
     r"(?:aug(?:mented)?|blur(?:red)?|bright(?:er|ness)?|contrast|crop(?:ped)?|cutout|dark(?:er)?|edit(?:ed)?|equalized?"
     r"|flip(?:ped)?(?:lr|ud)?|[hv]flip|gauss(?:ian)?|gr[ae]y(?:scale)?|hue|jitter|mirror(?:ed)?|mixup|mosaic|nois[ey]"

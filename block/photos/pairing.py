@@ -13,7 +13,7 @@ from block.errors import BlockError
 from block.photos.folder import PhotoFolder, photo_name
 from block.photos.formats import normalized
 from block.photos.levels import speaking_folders
-from esp32_deploy.photos import PHOTO_SUFFIXES
+from esp32_deploy.file_kinds import ALL_PHOTO_SUFFIXES
 
 LABEL_FOLDER = "annotations"
 
@@ -111,7 +111,7 @@ def _layout(folder: PhotoFolder) -> _Layout:
         directory: {
             _key(name)
             for path in directory.iterdir()
-            if path.suffix.lower() in PHOTO_SUFFIXES
+            if path.suffix.lower() in ALL_PHOTO_SUFFIXES
             for name in (path.name, path.stem)
         }
         for directory in places
