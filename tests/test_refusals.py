@@ -14,25 +14,12 @@ ADVICE = "make one folder for each class"
 NUMBERED = [f"{n}.jpg" for n in range(8)]
 
 
-def yolo(root):
-    for split, count in (("train", 6), ("valid", 3)):
-        for n in range(count):
-            draw(root / split / "images" / f"cat_{n}.jpg" if n % 2 else root / split / "images" / f"dog_{n}.jpg")
-        for path in sorted((root / split / "images").iterdir()):
-            label = root / split / "labels" / f"{path.stem}.txt"
-            label.parent.mkdir(exist_ok=True)
-            label.write_text("0 0.5 0.5 0.3 0.3\n1 0.2 0.25 0.1 1e-1\n")
-    (root / "data.yaml").write_text("nc: 2\nnames: [cat, dog]\n")
-
-
 def document(root, name, content):
     draw_all(root, *NUMBERED)
     (root / name).write_text(content if isinstance(content, str) else json.dumps(content))
 
 
-BOX = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 2, 2]}
 FORMATS = {
-    "COCO": ("labels.json", {"images": [{"id": 1, "file_name": "1.jpg"}], "annotations": [BOX], "categories": []}),
     "CreateML": (
         "x.json",
         [{"image": "1.jpg", "annotations": [{"label": "a", "coordinates": {"x": 1, "y": 1, "width": 1, "height": 1}}]}],
@@ -42,7 +29,6 @@ FORMATS = {
     "VGG Image Annotator": ("via.json", {"1.jpg": {"filename": "1.jpg", "regions": []}}),
     "CVAT": ("annotations.xml", "<annotations><version>1.1</version><image id='0' name='1.jpg'></image></annotations>"),
     "CSV": ("labels.csv", "image,class\n1.jpg,cat\n2.jpg,dog\n"),
-    "YOLO": ("1.txt", "0 0.5 0.5 0.3 0.3\n"),
     "TFRecord": ("a.tfrecord", ""),
 }
 
@@ -79,8 +65,13 @@ def test_other_documents_are_not_taken_for_labels(tmp_path, file, content):
 
 
 def test_names_are_not_taken_for_classes_beside_labels_in_another_format(tmp_path):
-    yolo(tmp_path / "photos")
-    with pytest.raises(BlockError, match=r"may begin with classes \(cat, dog\), .*--labels-from name.*YOLO \(10 files"):
+    for split, count in (("train", 6), ("valid", 3)):
+        for number in range(count):
+            draw(tmp_path / "photos" / split / f"{('cat', 'dog')[number % 2]}_{number}.jpg")
+        (tmp_path / "photos" / split / "labels.json").write_text(json.dumps(FORMATS["CreateML"][1]))
+    with pytest.raises(
+        BlockError, match=r"may begin with classes \(cat, dog\), .*--labels-from name.*CreateML \(2 files"
+    ):
         run(tmp_path / "photos")
     prepared = run(tmp_path / "photos", labels_from="name")
     assert prepared.classes == ("cat", "dog")
@@ -92,15 +83,13 @@ def test_names_are_not_taken_for_classes_beside_labels_in_another_format(tmp_pat
 
 def test_class_folders_beside_labels_in_another_format_give_a_warning(tmp_path):
     photos = draw_all(tmp_path / "photos", *(f"{label}/{label}_{n}.jpg" for label in ("cat", "dog") for n in range(5)))
-    (photos / "coco.json").write_text(json.dumps(FORMATS["COCO"][1]))
-    assert "COCO (coco.json)" in run(photos).warnings[0]
+    (photos / "boxes.json").write_text(json.dumps(FORMATS["CreateML"][1]))
+    assert "CreateML (boxes.json)" in run(photos).warnings[0]
 
 
 def test_long_file_is_recognized_by_its_end(tmp_path):
-    images = [{"id": n, "file_name": f"{n}.jpg"} for n in range(9000)]
-    document(tmp_path / "photos", "labels.json", {"images": images, "annotations": [BOX]})
-    assert (tmp_path / "photos" / "labels.json").stat().st_size > 1 << 18
-    with pytest.raises(BlockError, match="COCO"):
+    document(tmp_path / "photos", "1.json", {"imageData": "A" * 300_000, "shapes": [], "imagePath": "1.jpg"})
+    with pytest.raises(BlockError, match="labelme"):
         run(tmp_path / "photos")
 
 

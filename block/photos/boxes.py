@@ -1,15 +1,27 @@
-"""Finds each photo's boxes in Pascal VOC files or an Edge Impulse export. Coordinates are px of the upright photo."""
+"""Finds each photo's boxes in the label format that fits. Coordinates are px of the upright photo."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from block.errors import BlockError
-from block.photos import edge_impulse, voc
+from block.photos import coco, edge_impulse, voc, yolo
 from block.photos.folder import PhotoFolder, first_few
-from block.photos.formats import Annotations, PhotoBoxes, refuse_many_unread_labels
+from block.photos.formats import (
+    NO_SPLITS,
+    Annotations,
+    GivenSplits,
+    PhotoBoxes,
+    refuse_many_unread_labels,
+    without_doubles,
+)
 from block.photos.frame import on_upright_photos
 
-_READERS: dict[str, Callable[[PhotoFolder], Annotations]] = {"voc": voc.read, "export": edge_impulse.read}
+_READERS: dict[str, Callable[[PhotoFolder], Annotations]] = {
+    "voc": voc.read,
+    "export": edge_impulse.read,
+    "yolo": yolo.read,
+    "coco": coco.read,
+}
 BOX_SOURCES = tuple(_READERS)
 
 
@@ -27,13 +39,15 @@ class DrawnBoxes:
     """The photos whose boxes cannot be read, with the reasons. They are not in `boxes`."""
     warnings: tuple[str, ...] = ()
     """Sentences for the user about photos and label files that do not match."""
+    splits: GivenSplits = NO_SPLITS
+    """The splits that the source gives."""
 
 
 def choose_boxes(folder: PhotoFolder, wanted: str | None) -> DrawnBoxes:
     """The boxes of each photo and their source. A photo with an empty list is background.
 
     `wanted` is the only source to try; None tries all. Raises NoBoxesError if no source has boxes. Raises BlockError if
-    both sources have boxes and none is `wanted`, or if the boxes of too many photos cannot be read or do not fit them.
+    several sources have boxes and none is `wanted`, or if the boxes of too many photos cannot be read or placed.
     """
     if wanted is not None and wanted not in BOX_SOURCES:
         raise BlockError(
@@ -57,7 +71,7 @@ def choose_boxes(folder: PhotoFolder, wanted: str | None) -> DrawnBoxes:
     source, annotations = next(iter(found.items()))
     drawn = _drawn(folder, source, annotations)
     unused = tuple(f"Boxes from {other} are not used. {problem}" for other, problem in problems.items())
-    return DrawnBoxes(source, drawn.boxes, drawn.unread, unused + drawn.warnings)
+    return replace(drawn, warnings=unused + drawn.warnings)
 
 
 def has_boxes(folder: PhotoFolder) -> bool:
@@ -85,17 +99,25 @@ def _drawn(folder: PhotoFolder, source: str, annotations: Annotations) -> DrawnB
             f"{len(silent)} of {len(folder.paths)} photos in {folder.root} have no Pascal VOC file (.xml), such as "
             f"{silent[0]}. Label these photos or remove them. A photo without objects needs a file too."
         )
-    placed = on_upright_photos(folder, annotations.drawings, annotations.allows_shares)
+    drawings, doubles = without_doubles(annotations.drawings)
+    placed = on_upright_photos(folder, drawings, annotations.unit)
     unread = annotations.unread | placed.unread
     refuse_many_unread_labels(folder, unread)
-    warnings = (*_absence_warnings(folder, annotations, silent), *_label_warnings(annotations), *placed.warnings)
-    return DrawnBoxes(source, placed.boxes | {name: [] for name in silent}, unread, warnings)
+    warnings = (
+        *annotations.warnings,
+        *_absence_warnings(folder, annotations, silent),
+        *_label_warnings(annotations),
+        *doubles,
+        *placed.warnings,
+    )
+    return DrawnBoxes(source, placed.boxes | {name: [] for name in silent}, unread, warnings, annotations.splits)
 
 
 def _no_boxes(folder: PhotoFolder) -> NoBoxesError:
     return NoBoxesError(
-        f"No boxes were found for the photos in {folder.root}. Detection needs Pascal VOC files (.xml) or an "
-        f"Edge Impulse export (info.labels, bounding_boxes.labels).{_stray_xml_hint(folder)}"
+        f"No boxes were found for the photos in {folder.root}. Detection needs Pascal VOC files (.xml), YOLO "
+        "files (.txt, in a folder labels or beside the photos), a COCO file (.json) or an Edge Impulse export "
+        f"(info.labels, bounding_boxes.labels).{_stray_xml_hint(folder)}{_stray_yolo_hint(folder)}"
     )
 
 
@@ -111,13 +133,24 @@ def _stray_xml_hint(folder: PhotoFolder) -> str:
     )
 
 
+def _stray_yolo_hint(folder: PhotoFolder) -> str:
+    """A hint for the user if the folder has YOLO files, none of which gives a photo a box."""
+    files = yolo.stray_files(folder)
+    if not files:
+        return ""
+    return (
+        f" The folder has {len(files)} YOLO files, such as {files[0]}, but none gives a photo a box. The file must "
+        "have the photo's name. It must lie beside the photo, or in a folder labels in or above the photo's folder."
+    )
+
+
 def _absence_warnings(folder: PhotoFolder, annotations: Annotations, silent: list[str]) -> tuple[str, ...]:
     """Warnings about photos without an entry in a label file, and about entries or files without a photo.
 
     Raises BlockError if there are both, because then the photos were probably renamed.
     """
     background = f"{len(silent)} of {len(folder.paths)} photos in {folder.root} are in no label file"
-    of_files = "photos of label files" if annotations.needs_file else "photos in the label files"
+    of_files = "photos of label files" if annotations.has_own_files else "photos in the label files"
     absent = f"{len(annotations.absent)} {of_files} do not exist"
     listed = first_few(annotations.absent)
     if silent and annotations.absent:

@@ -9,7 +9,6 @@ from block.photos.folder import PhotoFolder
 
 # The keys that tell a format stand near the beginning or the end of a file.
 PEEKED_BYTES = 1 << 16
-YOLO_LINE = re.compile(r"\s*\d+(\s+-?\d*\.?\d+(e-?\d+)?){4,}\s*", re.IGNORECASE)
 PEEKED_ROWS = 50
 
 
@@ -45,20 +44,9 @@ def describe_foreign(found: Iterable[ForeignLabels]) -> str:
         return ""
     return (
         f"Labels in another format lie beside the photos: {listed}. This block does not read them. Convert boxes to "
-        "Pascal VOC, for example with Roboflow, CVAT or Label Studio. For classes, make one folder for each."
+        "YOLO, COCO or Pascal VOC, for example with Roboflow, CVAT or Label Studio. For classes, make one "
+        "folder for each."
     )
-
-
-def _of_text(path: Path, known: set[str]) -> str | None:
-    if path.stem not in known:
-        return None
-    lines = [line for line in _peek(path).splitlines() if line.strip()]
-    return "YOLO" if lines and YOLO_LINE.fullmatch(lines[0]) else None
-
-
-def _of_yaml(path: Path, known: set[str]) -> str | None:  # noqa: ARG001
-    text = _peek(path)
-    return "YOLO" if re.search(r"^names\s*:", text, re.MULTILINE) else None
 
 
 def _of_json(path: Path, known: set[str]) -> str | None:  # noqa: ARG001
@@ -66,13 +54,11 @@ def _of_json(path: Path, known: set[str]) -> str | None:  # noqa: ARG001
     keys = set(re.findall(r'"(\w+)"\s*:', text))
     formats = {
         "labelme": {"shapes", "imagePath"},
-        "COCO": {"images", "annotations"},
         "CreateML": {"image", "annotations", "coordinates"},
         "Label Studio": {"data", "annotations"},
         "VGG Image Annotator": {"regions", "filename"},
     }
-    found = next((name for name, needed in formats.items() if needed <= keys), None)
-    return found or ("COCO" if "image_id" in keys else None)
+    return next((name for name, needed in formats.items() if needed <= keys), None)
 
 
 def _of_xml(path: Path, known: set[str]) -> str | None:  # noqa: ARG001
@@ -90,9 +76,6 @@ def _of_record(path: Path, known: set[str]) -> str | None:  # noqa: ARG001
 
 
 _RECOGNIZERS: dict[str, Callable[[Path, set[str]], str | None]] = {
-    ".txt": _of_text,
-    ".yaml": _of_yaml,
-    ".yml": _of_yaml,
     ".json": _of_json,
     ".xml": _of_xml,
     ".csv": _of_table,

@@ -2,19 +2,22 @@
 
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from block.errors import BlockError
-from block.photos.folder import EXAMPLES, PhotoFolder
+from block.photos.folder import EXAMPLES, PhotoFolder, first_few
 
 Labels = dict[str, frozenset[str]]
 """The classes of each photo, by photo name. A photo has several classes if it has boxes of several classes."""
 PhotoBoxes = list[tuple[str, np.ndarray]]
 """A photo's boxes: the class, and (4,) x, y, width, height in px."""
+Unit = Literal["px", "px or shares", "shares"]
+"""What the numbers of boxes are: px of the photo, or shares of its sides. "px or shares": within 0..1 they are shares.
+"""
 # At most this share of the photos is left out because they or their labels cannot be read.
 UNREADABLE_PERCENT = 10
 
@@ -31,6 +34,19 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class GivenSplits:
+    """The splits that come with photos; empty if none do."""
+
+    origin: str = ""
+    """What gives them, as a phrase: the folders train/, test/."""
+    of: Mapping[str, str] = field(default_factory=dict)
+    """The split of each photo, by photo name. It may leave out photos."""
+
+
+NO_SPLITS = GivenSplits()
+
+
+@dataclass(frozen=True)
 class Annotations:
     """What one label format says about the photos of a folder. All keys are photo names."""
 
@@ -44,8 +60,13 @@ class Annotations:
     """The photos that label files list but that do not exist, or the label files without a photo. Sorted."""
     needs_file: bool = False
     """True if a photo without a label file is not background, but has not been labelled."""
-    allows_shares: bool = False
-    """True if boxes that all lie within 0..1 can only be shares of the photo's sides."""
+    has_own_files: bool = False
+    """True if each photo has a label file of its own. Then `absent` are files."""
+    unit: Unit = "px"
+    splits: GivenSplits = NO_SPLITS
+    """The splits that the format gives, beside those that folders give."""
+    warnings: tuple[str, ...] = ()
+    """Sentences for the user about what was left out or assumed."""
 
 
 def normalized(label: Any) -> str:
@@ -65,6 +86,26 @@ def box_numbers(place: Any, label: str, edges: Mapping[str, Any]) -> np.ndarray:
             "A box needs a label and four numbers. Correct or remove the box."
         )
     return numbers
+
+
+def without_doubles(drawings: Mapping[str, Drawing]) -> tuple[dict[str, Drawing], tuple[str, ...]]:
+    """The drawings without boxes that repeat the class and the numbers of another box, and a warning about them."""
+    kept: dict[str, Drawing] = {}
+    doubled: list[str] = []
+    count = 0
+    for name, drawing in drawings.items():
+        boxes = {(label, tuple(edges.tolist())): (label, edges) for label, edges in drawing.boxes}
+        kept[name] = drawing
+        if left := len(drawing.boxes) - len(boxes):
+            kept[name] = replace(drawing, boxes=list(boxes.values()))
+            doubled.append(name)
+            count += left
+    if not doubled:
+        return kept, ()
+    return kept, (
+        f"{count} boxes repeat another box of their photo, and are left out ({len(doubled)} photos): "
+        f"{first_few(doubled)}.",
+    )
 
 
 def refuse_many_unread(root: Path, unread: Mapping[str, str], total: int, remedy: str, part: str = "") -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from block.data.boxes import LEAST_VISIBLE_SHARE, SIDEWAYS, are_shares, upright_edges
 from block.errors import BlockError
 from block.photos.folder import PhotoFolder
-from block.photos.formats import Drawing, PhotoBoxes
+from block.photos.formats import Drawing, PhotoBoxes, Unit
 from esp32_deploy.photos import UnreadablePhotoError, opened
 
 EXIF_ORIENTATION = 0x0112
@@ -22,6 +22,9 @@ EXIF_ORIENTATION = 0x0112
 ROUNDING_PX = 1
 # The edge of a box can lie this much outside the photo without telling anything.
 OUTSIDE_PX = 2
+
+# Shares that were made of whole px become these px again, without the error of the division.
+SHARE_DECIMALS = 6
 
 # a warning names at most this many photos
 MOST_NAMED = 20
@@ -52,13 +55,13 @@ class _Photo:
         return self.stored[::-1] if self.orientation >= SIDEWAYS else self.stored
 
 
-def on_upright_photos(folder: PhotoFolder, drawings: Mapping[str, Drawing], allows_shares: bool) -> PlacedBoxes:
+def on_upright_photos(folder: PhotoFolder, drawings: Mapping[str, Drawing], unit: Unit) -> PlacedBoxes:
     """Converts the boxes of each photo to px of the upright photo.
 
-    With `allows_shares`, boxes that all lie within 0..1 are read as shares of the photo's sides. Without it, they raise
-    BlockError.
+    If they may be px or shares, boxes that all lie within 0..1 are read as shares of the photo's sides. If they can
+    only be px, such boxes raise BlockError.
     """
-    in_shares = _are_shares(folder, drawings, allows_shares)
+    in_shares = unit == "shares" or _are_shares(folder, drawings, unit == "px or shares")
     photos = {name: _photo(folder.paths[name]) for name in drawings}
     told = {name: _told_frame(drawing, photos[name], in_shares) for name, drawing in drawings.items()}
     known = sorted({frame for frame in told.values() if frame})
@@ -70,7 +73,7 @@ def on_upright_photos(folder: PhotoFolder, drawings: Mapping[str, Drawing], allo
             boxes[name] = _placed(folder.paths[name], drawing, photos[name], told[name] or common, in_shares)
         except BlockError as error:
             unread[name] = str(error)
-    warnings = [SHARES_WARNING] if in_shares else []
+    warnings = [SHARES_WARNING] if in_shares and unit != "shares" else []
     turned = {name for name, photo in photos.items() if photo and photo.orientation > 1}
     untold = [name for name in boxes if boxes[name] and name in turned and not told[name]]
     if untold and len(known) != 1:
@@ -133,7 +136,7 @@ def _placed(path: Path, drawing: Drawing, photo: _Photo | None, frame: Frame, in
         )
     size = drawing.size or (photo.upright if frame == "upright" else photo.stored)
     if in_shares:
-        edges = edges * np.tile(size, 2)
+        edges = (edges * np.tile(size, 2)).round(SHARE_DECIMALS)
     if frame == "stored":
         edges = upright_edges(edges, size, photo.orientation)
         size = size[::-1] if photo.orientation >= SIDEWAYS else size

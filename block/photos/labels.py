@@ -1,21 +1,23 @@
-"""Finds each photo's class in its folder, its file name, its Pascal VOC file or an Edge Impulse export.
+"""Finds each photo's class in its folder, its file name or the label format that fits.
 
 Each source has one reader. The user must choose a source only if several sources fit and disagree.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from block.errors import BlockError
-from block.photos import edge_impulse, voc
+from block.photos import coco, edge_impulse, voc, yolo
 from block.photos.doubts import DoubtError, refuse_doubtful_folders, refuse_doubtful_names, refuse_empty_folders
 from block.photos.folder import PhotoFolder, first_few
 from block.photos.foreign import foreign_labels
-from block.photos.formats import Annotations, Labels, refuse_many_unread_labels
+from block.photos.formats import Annotations, GivenSplits, Labels, refuse_many_unread_labels
 from block.photos.names import class_in_name, stem, without_number
 from esp32_deploy.file_kinds import PICTURE_KINDS, kind_of
 
-LABEL_SOURCES = ("folder", "name", "voc", "export")
+LABEL_SOURCES = ("folder", "name", "voc", "export", "yolo", "coco")
+# Where these label photos with boxes, the file names are not taken for classes unless the user asks.
+BEFORE_NAMES = ("export", "yolo", "coco")
 
 
 class NoLabelsError(BlockError):
@@ -30,8 +32,21 @@ class AmbiguousLabelsError(BlockError):
     """Several sources label the photos, and they disagree."""
 
 
-def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[str, str], dict[str, str]]:
-    """The source of the classes, the class of each photo, and the reasons why photos have none, by photo name.
+@dataclass(frozen=True)
+class ChosenLabels:
+    """The class of each photo, by photo name, and the source that it comes from."""
+
+    source: str
+    labels: dict[str, str]
+    unread: dict[str, str]
+    """The reasons why photos have no class. They are not in `labels`."""
+    warnings: tuple[str, ...]
+    splits: GivenSplits
+    """The splits that the source gives."""
+
+
+def choose_labels(folder: PhotoFolder, wanted: str | None) -> ChosenLabels:
+    """The class of each photo and its source.
 
     `wanted` is the only source to try; None tries all. Raises AmbiguousLabelsError if sources disagree, and BlockError
     if no source fits or a photo has boxes of several classes.
@@ -68,7 +83,8 @@ def choose_labels(folder: PhotoFolder, wanted: str | None) -> tuple[str, dict[st
     if "folder" in fitting:
         refuse_empty_folders(folder)
     _refuse_lost_classes(folder, source, labels)
-    return source, _single_class_each(labels, folder, source), chosen.unread
+    classes = _single_class_each(labels, folder, source)
+    return ChosenLabels(source, classes, chosen.unread, chosen.warnings, chosen.splits)
 
 
 def _agree(one: Labels, other: Labels, source: str, other_source: str) -> bool:
@@ -103,7 +119,7 @@ def _fitting_labels(source: str, folder: PhotoFolder, is_asked: bool) -> Annotat
         if source == "folder":
             refuse_empty_folders(folder)
         raise BlockError(f"All photos have one class, {classes[0]!r}. A classifier needs at least two classes.")
-    return Annotations(classes=labels, unread=unread)
+    return replace(found, classes=labels, unread=unread)
 
 
 def _refuse_lost_classes(folder: PhotoFolder, source: str, labels: Labels) -> None:
@@ -121,15 +137,17 @@ def _refuse_lost_classes(folder: PhotoFolder, source: str, labels: Labels) -> No
 
 
 def _refuse_names_beside_boxes(folder: PhotoFolder) -> None:
-    try:
-        has_boxes = any(drawing.boxes for drawing in edge_impulse.read(folder).drawings.values())
-    except BlockError:  # the source "export" gives this reason
-        return
-    if has_boxes:
-        raise BlockError(
-            "The photos come from an Edge Impulse export with boxes, and its file names repeat the names before the "
-            "upload. If they begin with classes, use --labels-from name."
-        )
+    for source in BEFORE_NAMES:
+        reader, _ = _READERS[source]
+        try:
+            has_boxes = any(drawing.boxes for drawing in reader(folder).drawings.values())
+        except BlockError:  # there are labels; the source gives the reason why they cannot be read
+            has_boxes = True
+        if has_boxes:
+            raise BlockError(
+                f"Labels with boxes lie beside the photos (--labels-from {source}). If the file names begin with "
+                "classes, use --labels-from name."
+            )
 
 
 def _classes(labels: Labels) -> list[str]:
@@ -171,4 +189,6 @@ _READERS: dict[str, tuple[Callable[[PhotoFolder], Annotations], str]] = {
         edge_impulse.read,
         f"have no label in {' or '.join(edge_impulse.EXPORT_FILES)} that does more than repeat the file's name",
     ),
+    "yolo": (yolo.read, "have no YOLO file (.txt) with a box"),
+    "coco": (coco.read, "have no box in a COCO file (.json)"),
 }

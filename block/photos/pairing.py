@@ -1,7 +1,7 @@
 """Finds the label file of each photo, for formats with one file for each photo. A file belongs to one photo only.
 
-A file has the photo's name. It lies beside the photo, or in a folder Annotations in or above the photo's folder. Where
-that fits several photos, the photo that the file itself names decides.
+A file has the photo's name. It lies beside the photo, or in a folder for labels (Annotations, labels) in or above the
+photo's folder. Where that fits several photos, the photo that the file itself names decides.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,8 +14,6 @@ from block.photos.folder import PhotoFolder, photo_name
 from block.photos.formats import normalized
 from block.photos.levels import speaking_folders
 from esp32_deploy.file_kinds import ALL_PHOTO_SUFFIXES
-
-LABEL_FOLDER = "annotations"
 
 
 @dataclass(frozen=True)
@@ -58,18 +56,21 @@ class _Layout:
     """The keys of the names of all photos in each folder, and of their stems. Some may not be readable."""
 
 
-def label_files(folder: PhotoFolder, suffix: str) -> list[Path]:
-    """All files with the suffix (lower case) in the places where label files of the photos can lie."""
-    places = {place for each in _places_of(folder).values() for place in each}
+def label_files(folder: PhotoFolder, suffix: str, label_folder: str) -> list[Path]:
+    """All files with the suffix in the places where label files of the photos can lie.
+
+    Suffix and `label_folder`, the name of the folders for labels, have lower case; the files may have another.
+    """
+    places = {place for each in _places_of(folder, label_folder).values() for place in each}
     return [path for place in sorted(places) for path in _visible(place) if path.suffix.lower() == suffix]
 
 
-def pair(folder: PhotoFolder, named: Mapping[Path, NamedPhoto]) -> Pairs:
+def pair(folder: PhotoFolder, named: Mapping[Path, NamedPhoto], label_folder: str) -> Pairs:
     """The files of each photo, among the files in `named`, which gives the photo that each file names.
 
     Raises BlockError with the names of file and photos if several photos could have one file.
     """
-    layout = _layout(folder)
+    layout = _layout(folder, label_folder)
     candidates = _candidates(layout, named)
     owners = _owner_of_each(layout, candidates, named)
     pairs: dict[str, list[Path]] = {}
@@ -99,8 +100,8 @@ def _visible(folder: Path) -> list[Path]:
         raise BlockError(f"{folder} cannot be listed: {error.strerror}. Change its permissions.") from error
 
 
-def _layout(folder: PhotoFolder) -> _Layout:
-    places = _places_of(folder)
+def _layout(folder: PhotoFolder, label_folder: str) -> _Layout:
+    places = _places_of(folder, label_folder)
     served: dict[Path, list[Path]] = {}
     folders: dict[str, list[Path]] = {}
     for directory, near in places.items():
@@ -120,11 +121,11 @@ def _layout(folder: PhotoFolder) -> _Layout:
     return _Layout(folder.root, folder.paths, by_place, folders, places, served, on_disk)
 
 
-def _places_of(folder: PhotoFolder) -> dict[Path, list[Path]]:
+def _places_of(folder: PhotoFolder, label_folder: str) -> dict[Path, list[Path]]:
     directories = sorted({path.parent for path in folder.paths.values()})
     above = {each for directory in directories for each in _up_to(folder.root, directory)}
     label_folders = {
-        each: sorted(path for path in each.iterdir() if path.name.casefold() == LABEL_FOLDER and path.is_dir())
+        each: sorted(path for path in each.iterdir() if path.name.casefold() == label_folder and path.is_dir())
         for each in above
     }
     return {directory: list(dict.fromkeys(_places(directory, folder.root, label_folders))) for directory in directories}
@@ -188,7 +189,7 @@ def _owner_of_each(
         if len(rest) > 1:
             raise BlockError(
                 f"{photo_name(file, layout.root)} could belong to {rest[0]} and to {rest[1]}. A label file belongs to "
-                "one photo. Write the photo's folder and file name into it, or give each photo its own file."
+                "one photo. Give each photo its own file. A Pascal VOC file can also name the photo's folder and file."
             )
         owners[file] = rest
     return {file: names[0] for file, names in owners.items() if names}

@@ -1,4 +1,4 @@
-"""Converts a folder of photos, a Pascal VOC data set or an Edge Impulse export to a block directory."""
+"""Converts a folder of photos, with labels in any format that is read, to a block directory."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ from block.photos.boxes import BOX_SOURCES, NoBoxesError, choose_boxes, has_boxe
 from block.photos.finding import UNREADABLE_REMEDY, find
 from block.photos.folder import PhotoFolder, first_few
 from block.photos.foreign import describe_foreign, foreign_labels
-from block.photos.formats import PhotoBoxes, refuse_many_unread
+from block.photos.formats import NO_SPLITS, GivenSplits, PhotoBoxes, refuse_many_unread
 from block.photos.labels import AmbiguousLabelsError, choose_labels
 from block.photos.scenes import burst_warnings, series_warnings
 from block.photos.splits import choose_splits
@@ -51,6 +51,8 @@ class Labelling:
     unread: Mapping[str, str] = field(default_factory=dict)
     """The photos whose labels or boxes cannot be read, with the reasons. They are not in `labels`."""
     warnings: tuple[str, ...] = ()
+    splits: GivenSplits = NO_SPLITS
+    """The splits that the source gives."""
 
     def classes_on(self, name: str) -> frozenset[str]:
         """The classes on a photo."""
@@ -89,7 +91,7 @@ def prepare(
         skipped |= labelling.unread
         folder = replace(folder, paths={name: path for name, path in folder.paths.items() if name in labelling.labels})
         classes_on = {name: labelling.classes_on(name) for name in folder.paths}
-        splits, split_from = choose_splits(folder, classes_on, seed, labelling.task)
+        splits, split_from = choose_splits(folder, classes_on, seed, labelling.task, labelling.splits)
     warnings = (
         *found.warnings(),
         *labelling.warnings,
@@ -146,7 +148,8 @@ def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | 
     if task == "detection":
         return _labelled_with_boxes(folder, labels_from)
     try:
-        return Labelling("classification", *choose_labels(folder, labels_from))
+        chosen = choose_labels(folder, labels_from)
+        return Labelling("classification", chosen.source, chosen.labels, chosen.unread, chosen.warnings, chosen.splits)
     except BlockError as error:
         if task is not None or labels_from not in (None, *BOX_SOURCES):
             raise
@@ -166,7 +169,7 @@ def choose_labelling(folder: PhotoFolder, labels_from: str | None, task: Task | 
 
 def _labelled_with_boxes(folder: PhotoFolder, labels_from: str | None) -> Labelling:
     drawn = choose_boxes(folder, labels_from)
-    return Labelling("detection", drawn.source, drawn.boxes, drawn.unread, drawn.warnings)
+    return Labelling("detection", drawn.source, drawn.boxes, drawn.unread, drawn.warnings, drawn.splits)
 
 
 def _label_for(

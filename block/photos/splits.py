@@ -15,6 +15,7 @@ from block.errors import BlockError
 from block.photos.doubts import refuse_empty_splits
 from block.photos.edge_impulse import EXPORT_FILES, export_entries
 from block.photos.folder import PhotoFolder, first_few
+from block.photos.formats import NO_SPLITS, GivenSplits
 from block.photos.versions import Group, groups
 from esp32_deploy.words import Task
 
@@ -29,13 +30,15 @@ LEAST_STRATUM = 5
 Labels = Mapping[str, frozenset[str]]
 
 
-def choose_splits(folder: PhotoFolder, labels: Labels, seed: int, task: Task) -> tuple[dict[str, str], str]:
-    """Each photo's split by name, and a phrase that states its origin.
+def choose_splits(
+    folder: PhotoFolder, labels: Labels, seed: int, task: Task, brought: GivenSplits = NO_SPLITS
+) -> tuple[dict[str, str], str]:
+    """Each photo's split by name, and a phrase that states its origin. `brought` are the splits of the label format.
 
     Raises BlockError if a given split leaves out photos or gives a class no training photo, or if a class has too few
     photos.
     """
-    origin, splits = _given_splits(folder)
+    origin, splits = _given_splits(folder, brought)
     given = set(splits.values())
     if splits:
         _check_given_splits(folder, labels, origin, splits)
@@ -55,13 +58,20 @@ def choose_splits(folder: PhotoFolder, labels: Labels, seed: int, task: Task) ->
     return splits | dict.fromkeys(validation, "validation"), how
 
 
-def _given_splits(folder: PhotoFolder) -> tuple[str, dict[str, str]]:
-    """The origin of the split that comes with the photos, and the split; empty if the photos have none."""
+def _given_splits(folder: PhotoFolder, brought: GivenSplits) -> tuple[str, dict[str, str]]:
+    """The origin of the split that comes with the photos, and the split; empty if the photos have none.
+
+    What the label format says goes before the folders.
+    """
     levels = folder.levels
-    if levels.splits:
+    by_format = {name: split for name, split in brought.of.items() if name in folder.paths}
+    by_folder = {name: split for name, split in levels.splits.items() if name in folder.paths}
+    if by_folder.keys() - by_format.keys():
         refuse_empty_splits(folder)
-        origin = "the folders " + ", ".join(f"{top}/" for top in levels.split_folders)
-        return origin, {name: split for name, split in levels.splits.items() if name in folder.paths}
+        origins = ["the folders " + ", ".join(f"{top}/" for top in levels.split_folders)]
+        return " and ".join([brought.origin, *origins] if by_format else origins), by_folder | by_format
+    if by_format:
+        return brought.origin, by_format
     categories = {name: str(entry.get("category")) for name, entry in export_entries(folder).items()}
     by_category = {
         name: EXPORT_CATEGORIES[category]

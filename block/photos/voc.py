@@ -10,7 +10,7 @@ from block.photos.formats import Annotations, Drawing, box_numbers
 from block.photos.pairing import NamedPhoto, label_files, pair
 from block.photos.voc_file import VocFile, VocObject, read_voc
 
-SUFFIX = ".xml"
+SUFFIX, LABEL_FOLDER = ".xml", "annotations"
 
 
 def read(folder: PhotoFolder) -> Annotations:
@@ -20,15 +20,17 @@ def read(folder: PhotoFolder) -> Annotations:
     """
     contents: dict[Path, VocFile] = {}
     broken: dict[Path, str] = {}
-    for file in label_files(folder, SUFFIX):
+    for file in label_files(folder, SUFFIX, LABEL_FOLDER):
         try:
             contents[file] = read_voc(file, photo_name(file, folder.root))
         except BlockError as error:
             broken[file] = str(error)
     named = {file: NamedPhoto(content.file_name, content.folders) for file, content in contents.items()}
-    pairs = pair(folder, named | dict.fromkeys(broken, NamedPhoto()))
+    pairs = pair(folder, named | dict.fromkeys(broken, NamedPhoto()), LABEL_FOLDER)
     # the edges of a box are named, so that shares have only one meaning
-    found = Annotations(unread=pairs.refused, absent=pairs.absent, needs_file=True, allows_shares=True)
+    found = Annotations(
+        unread=pairs.refused, absent=pairs.absent, needs_file=True, has_own_files=True, unit="px or shares"
+    )
     for name, files in pairs.files.items():
         problems = [broken[file] for file in files if file in broken]
         if not problems and any(_differ(contents[files[0]], contents[file]) for file in files[1:]):
