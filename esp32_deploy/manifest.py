@@ -80,7 +80,7 @@ def read(path: Path) -> Manifest:
         raise ManifestError(f"{path} cannot be read: {error.strerror}.") from error
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestError(f"{path} cannot be read as JSON: {error}.") from error
     if not isinstance(values, dict):
         raise ManifestError(f"{path} is not a JSON object of names and values. Check that it is a {FILE_NAME}.")

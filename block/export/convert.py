@@ -2,6 +2,7 @@
 
 import contextlib
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -74,13 +75,14 @@ def to_tflite_float32(onnx_path: Path, saved_model: Path, path: Path, samples: n
     Raises BlockError if onnx2tf fails.
     """
     tf = import_tensorflow()
-    import onnx2tf
     import tf_keras
 
     # Keras numbers layers across the whole process and writes the numbers into the file; this resets them
     tf_keras.backend.clear_session()
     # onnx2tf overwrites its input file and reads its sample images from the working folder
-    with tempfile.TemporaryDirectory() as scratch:
+    with _recursion_limit_kept(), tempfile.TemporaryDirectory() as scratch:
+        import onnx2tf
+
         np.save(Path(scratch, ONNX2TF_SAMPLES_FILE), _onnx2tf_samples(samples))
         shutil.copyfile(onnx_path, Path(scratch, "model.onnx"))
         with contextlib.chdir(scratch):
@@ -141,6 +143,16 @@ def check_for_board(path: Path) -> None:
             f"The int8 model's input has scale {image.scales} and zero point {image.zero_points}. The board needs "
             "1/255 and -128. Check that the calibration images include a black and a white one."
         )
+
+
+@contextlib.contextmanager
+def _recursion_limit_kept() -> Iterator[None]:
+    """Restores Python's limit. onnx2tf removes it at its import. Without it, an endless recursion kills the process."""
+    limit = sys.getrecursionlimit()
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _onnx2tf_options() -> dict[str, Any]:
