@@ -156,10 +156,17 @@ class Worker:
         self._process.join()
 
 
+def _address_space_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    return pages * resource.getpagesize()
+
+
 def _work(case: Case, connection: Connection) -> None:
     # Ctrl-C is for the process that counts.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    # the libraries that the parent has loaded do not count
+    most_bytes = _address_space_bytes() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
     while True:
         try:
             number = connection.recv()

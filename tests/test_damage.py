@@ -1,12 +1,14 @@
+import json
 import os
 import signal
 import time
 
 import damage
 import damaged_directories
+import numpy as np
 import pytest
 
-from block.data import contract, reading
+from block.data import boxes, contract, reading
 from block.errors import BlockError
 from esp32_deploy.errors import DeployError
 
@@ -59,7 +61,7 @@ def hang():
 
 
 def much_memory():
-    return str(len(bytearray(damage.MEMORY_BYTES))), None
+    return str(len(bytearray(2 * damage.MEMORY_BYTES))), None
 
 
 def foreign_error():
@@ -133,6 +135,21 @@ def test_array_of_negative_length_is_refused(block_directory):
     path.write_bytes(path.read_bytes().replace(b"(30, 48", b"(-1, 48"))
     with pytest.raises(BlockError, match=r"X_split_train\.npy cannot be read: .*cut short"):
         reading.read(block_directory)
+
+
+def test_empty_label_array_is_refused(block_directory):
+    path = block_directory / "Y_split_train.npy"
+    np.save(path, np.load(path)[:0])
+    with pytest.raises(BlockError, match=r"Y_split_train\.npy"):
+        reading.read(block_directory)
+
+
+def test_long_value_in_a_box_is_cut_in_the_message(tmp_path):
+    path = tmp_path / "Y_split_train.npy"
+    path.write_text(json.dumps([{"boundingBoxes": ["x" * 10_000]}]))
+    with pytest.raises(BlockError, match=r"row 0 holds .*, which is not a box") as refused:
+        boxes.read_boxes(path, 96)
+    assert len(str(refused.value)) < 400
 
 
 def test_control_characters_in_messages_are_escaped():

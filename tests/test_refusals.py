@@ -1,6 +1,7 @@
 """A refusal names what lies beside the photos, and advises what fits it."""
 
 import json
+import os
 
 import pytest
 from drawn_photos import draw, draw_all, run
@@ -141,3 +142,12 @@ def test_report_names_classes_that_differ_only_in_writing():
         "The classes Apple (150) and apple (120) differ only by capitals, blanks, _ or -. If they are one class, give "
         "them one name."
     ]
+
+
+@pytest.mark.parametrize("name", ["labels.xml", "1.xml", "1.txt", "coco.json", "data.yaml", "notes.csv"])
+def test_pipe_among_photos_is_never_read(tmp_path, name):
+    draw_all(tmp_path / "photos/cat", *NUMBERED)
+    draw_all(tmp_path / "photos/dog", *NUMBERED)
+    os.mkfifo(tmp_path / "photos/cat" / name)
+    prepared = run(tmp_path / "photos", task="classification")
+    assert prepared.classes == ("cat", "dog")

@@ -21,7 +21,7 @@ def test_ram_in_the_report_equals_ram_of_the_library(make, runtime, tmp_path):
     labels = tuple("abc"[: make().shape_of(len(make().tensors) - 1)[3] - 1])
     made = library.package(path, tmp_path / "finder.zip", Manifest(labels=labels, resize="squash"), runtime=runtime)
     assert (costs.stream is None) == (runtime == "tflm")
-    assert summary.memory_bytes(costs.as_dict())[0] == made.ram_bytes
+    assert summary.ram_bytes(costs.as_dict()) == made.ram_bytes
     assert costs.camera_frame_bytes == made.frame_bytes
 
 

@@ -5,6 +5,7 @@ In memory the boxes of an image are an int array (n, 5): class index, x, y, widt
 
 import codecs
 import json
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -146,8 +147,8 @@ def _read_each(path: Path, row: int, boxes: list[Any]) -> Iterator[list[float]]:
         numbers = [value for value in values if isinstance(value, int | float) and abs(value) < FARTHEST_PX]
         if len(numbers) < len(COLUMNS):
             raise BlockError(
-                f"{path} row {row} holds {box!r}, which is not a box. A box needs the numbers {', '.join(COLUMNS)}. "
-                "Export the data again."
+                f"{path} row {row} holds {reprlib.repr(box)}, which is not a box. "
+                f"A box needs the numbers {', '.join(COLUMNS)}. Export the data again."
             )
         label, *edges = numbers
         if label != int(label) or label < 1:

@@ -19,6 +19,8 @@ def check_labels(path: Path, array: np.ndarray) -> np.ndarray:
             f"{path} holds {array.dtype} of shape {array.shape}. This block needs one-hot labels of shape "
             "(number of images, number of classes). Export the data again."
         )
+    if len(array) == 0:
+        raise BlockError(f"{path} holds no labels. Export the data again.")
     return np.asarray(array)
 
 

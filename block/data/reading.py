@@ -233,7 +233,7 @@ def _open_array(path: Path) -> np.ndarray:
         raise BlockError(f"{path} is not a NumPy file. Export or download the data again.")
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, OverflowError) as error:
+    except (ValueError, OverflowError, TypeError) as error:
         raise BlockError(f"{path} cannot be read: {error}. Perhaps the file is cut short. Copy it again.") from error
 
 

@@ -176,7 +176,7 @@ def _cast_shadow(canvas: np.ndarray, item: Item, light: Light) -> None:
     pad = int(np.hypot(away[0], away[1]) + 0.2 * reach) + 2
     shape = Image.fromarray((item.sprite.alpha * 255).astype(np.uint8)).reduce(SHADOW_SCALE)
     shape = ImageOps.expand(shape, pad)
-    lit = np.ones((shape.height, shape.width), np.float32)
+    lit: np.ndarray = np.ones((shape.height, shape.width), np.float32)
     for distance, softness, depth in ((0.75, 0.07, 0.75), (0.12, 0.03, 0.7)):
         moved = ImageChops.offset(shape, int(away[0] * distance), int(away[1] * distance))
         blurred = np.asarray(moved.filter(ImageFilter.GaussianBlur(softness * reach + 0.3)), np.float32)

@@ -162,6 +162,6 @@ def _onnx2tf_options() -> dict[str, Any]:
 
 def _onnx2tf_samples(samples: np.ndarray) -> np.ndarray:
     count, size, _, _ = ONNX2TF_SAMPLES
-    bytes_rgb = (np.resize(samples, (count, *samples.shape[1:])) * 255).round().astype(np.uint8)
+    bytes_rgb: np.ndarray = (np.resize(samples, (count, *samples.shape[1:])) * 255).round().astype(np.uint8)
     resized = [np.broadcast_to(pixels.resize(image, size, "squash"), (size, size, 3)) for image in bytes_rgb]
     return np.stack(resized).astype(np.float32) / 255

@@ -63,7 +63,8 @@ def find(photos: Path) -> Found:
         photos,
         paths={name: path for name, path in named.items() if name not in skipped},
         unreadable={name: named[name] for name in skipped},
-        others={name: path for name, path in files.items() if name not in named},
+        # reading a pipe would never end
+        others={name: path for name, path in files.items() if name not in named and path.is_file()},
         folders=folders,
     )
     return Found(folder, skipped, times, deep)

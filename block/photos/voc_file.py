@@ -51,6 +51,8 @@ def read_voc(path: Path, name: str) -> VocFile:
     Raises BlockError if the file is damaged, has a DOCTYPE, names several photos, or has content that nobody can be
     sure of.
     """
+    if not path.is_file():  # a pipe would never end
+        raise BlockError(f"{name} cannot be read as Pascal VOC: it is not a file. Repair or remove it.")
     try:
         if path.stat().st_size > MOST_BYTES:
             raise ValueError(f"it is larger than {MOST_BYTES // 10**6} MB, so it is not the file of one photo")
