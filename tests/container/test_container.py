@@ -183,7 +183,7 @@ def test_docker_stop_keeps_the_best_epoch_and_convert_finishes_the_run(image, ar
     ("options", "words"),
     [
         (["--read-only"], "Cannot write to /out"),
-        (["--tmpfs", "/out:size=1m"], "/out has 1 MB of free space, but a run needs 50 MB"),
+        (["--tmpfs", "/out:size=2m"], "/out has 1 MB of free space, but a run needs 50 MB"),
     ],
 )
 def test_output_folder_without_space_is_refused_before_training(image, arrays, options, words):
